@@ -1,0 +1,575 @@
+//! An order: the process manager of checkout.
+//!
+//! It opens, reserves stock for all its lines at once, and is placed, or refused with nothing left held.
+//! Placed, it waits for its payment until the hold ends; paid, its stock is sold. Every move of stock that it
+//! asks for is owed until the inventory has said that it is done.
+//!
+//! The order keeps its own events: they are its snapshot and its history.
+
+mod decide;
+mod place;
+
+
+use std::sync::Arc;
+
+use serde::de::Deserializer;
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::address::{self, Id, Kind, Reply};
+use crate::entity::{Context, Decision, Entity, Facets, Millis, Sequence, Stamp};
+use crate::keys::KeyTag;
+use crate::line::{Line, LineError, Shortage, Wanted};
+use crate::money::{Currency, Decimal};
+use crate::payment::Method;
+use crate::personal::Personal;
+
+/// How long after opening a reservation may still be carried out, ms. Far longer than it ever takes, short
+/// enough that an inventory need not remember old reservations for long.
+pub const RESERVE_WINDOW_MS: u64 = 60_000;
+
+/// Who buys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Buyer {
+    /// The account, if any.
+    pub user: Option<Id>,
+    /// Where to write to.
+    pub email: Option<Personal>,
+    /// Where to send to, as the client gave it (JSON).
+    pub shipping_address: Option<Personal>,
+    /// How they mean to pay.
+    pub payment_method: Option<Method>,
+}
+
+/// What is bought.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A cart's lines, checked by the cart.
+    Cart {
+        /// Which cart.
+        cart: Id,
+        /// Which try of the cart, from 1.
+        attempt: u32,
+        /// Its lines.
+        lines: Vec<Line>,
+        /// Their currency.
+        currency: Currency,
+    },
+    /// Items named by the client.
+    Items(Vec<Wanted>),
+}
+
+/// How an inventory answers a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stock {
+    /// The units are held.
+    Held,
+    /// There are fewer.
+    Short {
+        /// So many.
+        available: i64,
+    },
+    /// It was released before, came too late, or the sku is nobody's.
+    Gone,
+}
+
+/// A move of stock that an order asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Move {
+    /// reserved → available.
+    Release,
+    /// reserved → sold.
+    Confirm,
+    /// sold → available.
+    Restock,
+}
+
+/// What can be asked of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Buy.
+    Place {
+        /// What.
+        source: Source,
+        /// Who.
+        buyer: Buyer,
+        /// The client's key.
+        tag: KeyTag,
+    },
+    /// An inventory answers a reservation.
+    ReserveAnswer {
+        /// Of which try.
+        attempt: u32,
+        /// Of which line.
+        line: u8,
+        /// How.
+        stock: Stock,
+    },
+    /// An inventory has carried out a move.
+    StockSettled {
+        /// Of which try.
+        attempt: u32,
+        /// Of which line.
+        line: u8,
+        /// Which move.
+        what: Move,
+    },
+    /// The client gives it up.
+    Cancel {
+        /// The client's key.
+        tag: Option<KeyTag>,
+    },
+    /// A payment wants to start.
+    BeginPayment {
+        /// Which.
+        payment: Id,
+        /// What it would charge.
+        amount: Decimal,
+        /// When it will be decided at the latest.
+        until: Millis,
+    },
+    /// A payment was approved.
+    PaymentApproved {
+        /// Which.
+        payment: Id,
+    },
+    /// A payment came to nothing.
+    PaymentFailed {
+        /// Which.
+        payment: Id,
+    },
+    /// A refund for a cancellation has ended.
+    RefundSettled {
+        /// Of which payment.
+        payment: Id,
+        /// Whether all money is back.
+        refunded: bool,
+    },
+    /// Show it.
+    Get,
+    /// Show its events.
+    History,
+    /// Show what stands against paying it.
+    Validate,
+}
+
+/// The beginning of a try.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Which try, from 1.
+    pub attempt: u32,
+    /// The client's key.
+    pub tag: KeyTag,
+    /// The cart it comes from, if any.
+    pub cart: Option<Id>,
+    /// Who buys.
+    pub buyer: Buyer,
+    /// Currency of all prices.
+    pub currency: Currency,
+    /// What is bought, one line a sku.
+    pub lines: Vec<Line>,
+    /// Sum of the lines, minor units.
+    pub total: i64,
+    /// After this no reservation is to be carried out, ms.
+    pub valid_until: Millis,
+}
+
+/// Why an order was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The client asked for it.
+    Requested,
+    /// The hold ended unpaid.
+    Expired,
+}
+
+/// What can have happened to an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// A try began.
+    Opened(Arc<Opened>),
+    /// One of several lines has its answer.
+    LineAnswered {
+        /// Which.
+        line: u8,
+        /// The answer.
+        stock: Stock,
+    },
+    /// All is held; the order stands.
+    Placed {
+        /// Until when the stock is held.
+        expires_at: Millis,
+    },
+    /// The try came to nothing.
+    Refused {
+        /// Why.
+        reason: Rejection,
+        /// The lines that were held and have to be released.
+        held: Lines,
+    },
+    /// A payment began; the hold lasts at least as long.
+    PaymentStarted {
+        /// Which.
+        payment: Id,
+        /// When it will be decided at the latest.
+        until: Millis,
+    },
+    /// The payment came to nothing.
+    PaymentFailed {
+        /// Which.
+        payment: Id,
+    },
+    /// The order is paid.
+    Paid {
+        /// By which payment.
+        payment: Id,
+    },
+    /// The client gives up a paid order; the money goes back first.
+    CancelRequested {
+        /// The client's key.
+        tag: Option<KeyTag>,
+    },
+    /// The money could not be given back: the order stays paid.
+    CancelFailed,
+    /// The order is over.
+    Cancelled {
+        /// Why.
+        cause: Cause,
+        /// The client's key.
+        tag: Option<KeyTag>,
+    },
+    /// An inventory has carried out the move that was owed for a line.
+    LineSettled {
+        /// Which.
+        line: u8,
+    },
+}
+
+/// An event and its stamp.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Its position in the journal.
+    pub sequence: Sequence,
+    /// When.
+    pub at: Millis,
+    /// What.
+    pub event: Event,
+}
+
+/// Where an order stands, as clients see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// Placed, not paid.
+    Created,
+    /// Paid.
+    Paid,
+    /// On its way.
+    Shipped,
+    /// Arrived.
+    Delivered,
+    /// Over.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Created, Self::Paid, Self::Shipped, Self::Delivered, Self::Cancelled];
+}
+
+/// Finer than a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubStatus {
+    /// Cancelled because it was not paid in time.
+    Expired,
+    /// A payment is being decided.
+    PaymentInProgress,
+    /// A cancellation waits for the money to be given back.
+    Refunding,
+}
+
+/// What an order shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Its id.
+    pub id: Id,
+    /// What was bought, and by whom.
+    pub opened: Arc<Opened>,
+    /// Where it stands.
+    pub status: Status,
+    /// Finer.
+    pub sub_status: Option<SubStatus>,
+    /// The payment that pays it or tries to.
+    pub payment: Option<Id>,
+    /// When the hold ends, while it is not paid.
+    pub expires_at: Option<Millis>,
+    /// When it was placed.
+    pub created_at: Millis,
+    /// When it last changed.
+    pub updated_at: Millis,
+    /// Grows with every change.
+    pub version: u64,
+}
+
+/// Something that stands against a purchase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Stable code.
+    pub code: &'static str,
+    /// Which line, if one.
+    pub sku: Option<Arc<str>>,
+    /// For people.
+    pub message: String,
+}
+
+/// Why an order says no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    /// There is no such order.
+    #[error("there is no such order")]
+    NotFound,
+    /// Some lines cannot be had in full.
+    #[error("not enough stock")]
+    OutOfStock {
+        /// Which.
+        items: Vec<Shortage>,
+    },
+    /// The wanted items cannot be lines.
+    #[error(transparent)]
+    Items(#[from] LineError),
+    /// The cart was turned into this order under another key.
+    #[error("the cart was checked out as order {order}")]
+    CartCheckedOut {
+        /// The order.
+        order: Id,
+    },
+    /// The try was interrupted for too long; the same key may be tried again.
+    #[error("the checkout was interrupted; try again")]
+    Lapsed,
+    /// It is past cancelling.
+    #[error("the order cannot be cancelled any more")]
+    NotCancellable,
+    /// The money could not be given back.
+    #[error("the refund failed; the order stays paid")]
+    RefundFailed,
+    /// A payment is being decided.
+    #[error("a payment of the order is in progress")]
+    PaymentInProgress,
+    /// The order is paid.
+    #[error("the order is already paid")]
+    AlreadyPaid,
+    /// The order is over.
+    #[error("the order cannot be paid")]
+    NotPayable,
+    /// The hold has ended.
+    #[error("the reservation has expired")]
+    ReservationExpired,
+    /// The amount is not the order's total.
+    #[error("the amount differs from the order's total")]
+    AmountMismatch {
+        /// The total, minor units.
+        total: i64,
+        /// Its currency.
+        currency: Currency,
+    },
+}
+
+/// A set of lines of one order; an order has at most 100.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines(u128);
+
+impl Lines {
+    /// The first `count` lines.
+    #[must_use]
+    pub const fn first(count: usize) -> Self {
+        Self(if count >= 128 { u128::MAX } else { (1 << count) - 1 })
+    }
+
+    /// Whether it is empty.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether a line is in it.
+    #[must_use]
+    pub const fn contains(self, line: u8) -> bool {
+        line < 128 && self.0 & (1 << line) != 0
+    }
+
+    /// With one line more.
+    #[must_use]
+    pub const fn with(self, line: u8) -> Self {
+        Self(if line < 128 { self.0 | (1 << line) } else { self.0 })
+    }
+
+    /// With one line less.
+    #[must_use]
+    pub const fn without(self, line: u8) -> Self {
+        Self(if line < 128 { self.0 & !(1 << line) } else { self.0 })
+    }
+}
+
+/// An open question to an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// How the purchase under this key ended.
+    Placed(KeyTag),
+    /// The order once it is cancelled and its stock is back.
+    Cancelled,
+    /// The order.
+    View,
+    /// Its events.
+    History,
+    /// What stands against paying it.
+    Violations,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Phase {
+    Blank,
+    Opening { answers: SmallVec<[Option<Stock>; 1]> },
+    Refused(Rejection),
+    Created,
+    Paid,
+    Refunding,
+    Cancelled(Cause),
+}
+
+/// An order's state: its events, and what they come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    id: Id,
+    events: Vec<Recorded>,
+    phase: Phase,
+    attempt: u32,
+    opened: Option<Arc<Opened>>,
+    /// Lines whose move of stock is asked for and not yet answered.
+    owed: Option<(Move, Lines)>,
+    /// The payment that pays it or tries to.
+    payment: Option<Id>,
+    /// Until when the running payment is decided at the latest.
+    paying_until: Option<Millis>,
+    expires_at: Millis,
+    placed_at: Millis,
+    updated_at: Millis,
+    version: u64,
+    /// Whether the last cancellation failed for want of a refund.
+    refund_failed: bool,
+}
+
+impl Serialize for Order {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.id, &self.events).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (id, events) = <(Id, Vec<Recorded>)>::deserialize(deserializer)?;
+        let mut order = Self::blank(id);
+        for Recorded { sequence, at, event } in events {
+            order.apply(event, Stamp { sequence, at });
+        }
+        Ok(order)
+    }
+}
+
+impl Entity for Order {
+    const KIND: Kind = Kind::Order;
+    type Command = Command;
+    type Event = Event;
+    type Ask = Ask;
+
+    fn blank(id: Id) -> Self {
+        Self {
+            id,
+            events: Vec::new(),
+            phase: Phase::Blank,
+            attempt: 0,
+            opened: None,
+            owed: None,
+            payment: None,
+            paying_until: None,
+            expires_at: 0,
+            placed_at: 0,
+            updated_at: 0,
+            version: 0,
+            refund_failed: false,
+        }
+    }
+
+    fn decide(&self, command: Command, cx: &Context<'_>) -> Decision<Self> {
+        match command {
+            Command::Place { source, buyer, tag } => self.place(source, buyer, tag, cx),
+            Command::ReserveAnswer { attempt, line, stock } => self.reserved(attempt, line, stock, cx),
+            Command::StockSettled { attempt, line, what } => self.settled(attempt, line, what),
+            Command::Cancel { tag } => self.cancel(tag),
+            Command::BeginPayment { payment, amount, until } => {
+                self.begin_payment(payment, amount, until, cx)
+            }
+            Command::PaymentApproved { payment } => self.payment_approved(payment),
+            Command::PaymentFailed { payment } => self.payment_failed(payment, cx),
+            Command::RefundSettled { payment, refunded } => self.refund_settled(payment, refunded),
+            Command::Get => Decision::settle(Ask::View),
+            Command::History => Decision::settle(Ask::History),
+            Command::Validate => Decision::settle(Ask::Violations),
+        }
+    }
+
+    fn expire(&self, cx: &Context<'_>) -> Decision<Self> {
+        if self.deadline().is_some_and(|deadline| deadline <= cx.now) {
+            return self.cancelled(Cause::Expired, None);
+        }
+        Decision::nothing()
+    }
+
+    fn apply(&mut self, event: Event, stamp: Stamp) {
+        if matches!(event, Event::Opened(_)) {
+            // A refused try leaves no trace once another begins.
+            self.events.clear();
+        }
+        self.events.push(Recorded { sequence: stamp.sequence, at: stamp.at, event: event.clone() });
+        self.make_true(event, stamp.at);
+    }
+
+    fn answer(&self, ask: &Ask, cx: &Context<'_>) -> Option<Result<Reply, address::Rejection>> {
+        let not_found = || Err(Rejection::NotFound.into());
+        match ask {
+            Ask::Placed(tag) => self.placed_answer(*tag),
+            Ask::Cancelled => self.cancelled_answer(),
+            Ask::View => {
+                Some(self.view().map_or_else(not_found, |view| Ok(Reply::Order(Box::new(view)))))
+            }
+            Ask::History => Some(match self.view() {
+                Some(_) => Ok(Reply::History(self.events.clone())),
+                None => not_found(),
+            }),
+            Ask::Violations => Some(match self.view() {
+                Some(_) => Ok(Reply::Violations(self.violations(cx))),
+                None => not_found(),
+            }),
+        }
+    }
+
+    fn pending(&self) -> Vec<address::Effect> {
+        self.owed_effects()
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        // While a payment runs it is the payment's deadline that counts.
+        (self.phase == Phase::Created && self.paying_until.is_none()).then_some(self.expires_at)
+    }
+
+    fn facets(&self) -> Option<Facets> {
+        let (view, opened) = (self.status()?, self.opened.as_ref()?);
+        Some(Facets { user: opened.buyer.user, status: view as u8, created_at: self.placed_at })
+    }
+
+    fn at_rest(&self) -> bool {
+        !matches!(self.phase, Phase::Opening { .. } | Phase::Refunding)
+            && self.owed.is_none()
+            && self.paying_until.is_none()
+    }
+}

@@ -1,0 +1,339 @@
+//! The whole checkout as a world of pure entities.
+//!
+//! A scheduler with one seed delivers messages in any order that two mailboxes allow, lets time pass, lets
+//! the journal become durable late, repeats what is owed, and crashes: then everything in memory and under
+//! way is gone, and so is what was not durable. Clients repeat themselves; the payment provider does what
+//! providers do. `watch` checks every event, `audit` what must hold when all is quiet.
+//!
+//! `RELAMPAGO_SEEDS=n` runs so many worlds, `RELAMPAGO_SEED=n` runs one and says what happens in it.
+
+mod audit;
+mod clients;
+mod dice;
+mod hosted;
+mod log;
+mod post;
+mod promise;
+mod provider;
+mod resident;
+mod shopping;
+mod watch;
+
+use std::collections::BTreeMap;
+
+use relampago_actors::payment::{self, GatewayAnswer, GatewayCall};
+use relampago_actors::{Address, Id, Message, OutsideCall, Sequence};
+
+use clients::Clients;
+use dice::Dice;
+use post::Envelope;
+use provider::Provider;
+use resident::{Any, Desk, OwedCall};
+use shopping::Shopping;
+use watch::Watch;
+
+/// How many worlds a plain `cargo test` runs.
+const SEEDS: u64 = 500;
+
+/// How many steps the trouble in a world lasts.
+const STEPS: usize = 1500;
+
+struct World {
+    dice: Dice,
+    desk: Desk,
+    residents: BTreeMap<Address, Any>,
+    snapshots: BTreeMap<Address, (Sequence, Vec<u8>)>,
+    clients: Clients,
+    shopping: Shopping,
+    provider: Provider,
+    /// Calls that left before a crash and arrive after it.
+    strays: Vec<GatewayCall>,
+    crashes: usize,
+    tell: bool,
+}
+
+impl World {
+    fn new(seed: u64, tell: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        Self {
+            shopping: Shopping::new(&mut dice),
+            dice,
+            desk: Desk { now: 1_000_000, ..Desk::default() },
+            residents: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            clients: Clients::default(),
+            provider: Provider::default(),
+            strays: Vec::new(),
+            crashes: 0,
+            tell,
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tell {
+            println!("{:>5} {:>8} {}", self.desk.log.last(), self.desk.now, what());
+        }
+    }
+
+    /// One thing happens.
+    fn step(&mut self) {
+        match self.dice.weighted(&[600, 120, 50, 120, 60, 12, 30, 25, 10, 8, 20, 4, 2]) {
+            0 => self.deliver(),
+            1 => self.shopping.go_on(&mut self.clients, &mut self.desk.post, &mut self.dice),
+            2 => self.ask_again(),
+            3 => self.become_durable(),
+            4 => self.call_provider(true),
+            5 => self.provider_decides(),
+            6 => self.desk.now += self.dice.below(150) as u64,
+            7 => self.ring_alarm(),
+            8 => self.redrive_one(),
+            9 => self.reload_one(),
+            10 => self.take_snapshot(),
+            11 => self.desk.now += self.dice.below(12_000) as u64,
+            _ => self.crash(),
+        }
+    }
+
+    fn deliver(&mut self) {
+        let Some(envelope) = self.desk.post.take(&mut self.dice) else { return };
+        self.tell(|| format!("to {:?} {:?} (ticket {:?})", envelope.to, envelope.message, envelope.ticket));
+        let to = envelope.to;
+        let resident = self.residents.entry(to).or_insert_with(|| Any::new(to));
+        resident.deliver(envelope, &mut self.desk);
+        self.answer();
+    }
+
+    /// Hands out the answers that may leave.
+    fn answer(&mut self) {
+        let durable = self.desk.log.durable();
+        let mut index = 0;
+        while index < self.desk.answers.len() {
+            if self.desk.answers[index].depends > durable {
+                index += 1;
+                continue;
+            }
+            let answered = self.desk.answers.swap_remove(index);
+            self.tell(|| format!("    answered {answered:?}"));
+            self.clients.take(answered);
+        }
+    }
+
+    /// A client repeats a request: because it got no answer, or twice at once, or for no reason.
+    fn ask_again(&mut self) {
+        let lost = self.clients.given_up();
+        let any = (self.clients.len() > 0).then(|| self.dice.below(self.clients.len()));
+        let again = self.dice.pick(&lost).copied().filter(|_| self.dice.percent(70)).or(any);
+        if let Some(request) = again {
+            self.clients.send(request, &mut self.desk.post);
+        }
+    }
+
+    fn become_durable(&mut self) {
+        let (durable, last) = (self.desk.log.durable(), self.desk.log.last());
+        let step = self.dice.below((last - durable) as usize + 1) as u64;
+        self.desk.log.make_durable(durable + step);
+        self.answer();
+    }
+
+    /// A call on the provider leaves, if its cause is durable.
+    fn call_provider(&mut self, trouble: bool) {
+        if let Some(index) = (!self.strays.is_empty()).then(|| self.dice.below(self.strays.len())) {
+            let call = self.strays.swap_remove(index);
+            self.provider.call(&call, &mut self.dice);
+            return;
+        }
+        let durable = self.desk.log.durable();
+        let ready = |(_, owed): &(usize, &OwedCall)| owed.depends <= durable;
+        let ready: Vec<usize> =
+            self.desk.calls.iter().enumerate().filter(ready).map(|(index, _)| index).collect();
+        let Some(index) = self.dice.pick(&ready).copied() else { return };
+        let OutsideCall::Gateway(call) = self.desk.calls.swap_remove(index).call;
+        let trouble = if trouble { self.dice.weighted(&[70, 10, 10, 10]) } else { 0 };
+        let answer = match trouble {
+            // It never gets there.
+            1 => GatewayAnswer::Unknown,
+            2 => {
+                self.provider.call(&call, &mut self.dice);
+                GatewayAnswer::Unknown
+            }
+            // It gets there after the engine has given up waiting.
+            3 => {
+                self.strays.push(call.clone());
+                GatewayAnswer::Unknown
+            }
+            _ => self.provider.call(&call, &mut self.dice),
+        };
+        self.tell(|| format!("    provider: {call:?} gives {answer:?}"));
+        self.provider_says(call.payment, call.operation.asked(), answer);
+    }
+
+    fn provider_decides(&mut self) {
+        if let Some((payment, asked, answer)) = self.provider.decide_one(&mut self.dice) {
+            self.provider_says(payment, asked, answer);
+        }
+    }
+
+    fn provider_says(&mut self, payment: Id, asked: payment::Asked, answer: GatewayAnswer) {
+        let message = Message::Payment(payment::Command::Gateway { asked, answer });
+        let envelope = Envelope { to: Address::payment(payment), message, ticket: None, depends: 0 };
+        self.desk.post.send_from_outside(envelope);
+    }
+
+    /// A deadline that has passed is noticed.
+    fn ring_alarm(&mut self) {
+        let now = self.desk.now;
+        let due = |(_, any): &(&Address, &Any)| any.deadline().is_some_and(|deadline| deadline <= now);
+        let due: Vec<Address> = self.residents.iter().filter(due).map(|(address, _)| *address).collect();
+        if let Some(address) = self.dice.pick(&due) {
+            self.tell(|| format!("deadline of {address:?}"));
+            if let Some(any) = self.residents.get_mut(address) {
+                any.expire(&mut self.desk);
+            }
+            self.answer();
+        }
+    }
+
+    fn some_resident(&mut self) -> Option<Address> {
+        let all: Vec<Address> = self.residents.keys().copied().collect();
+        self.dice.pick(&all).copied()
+    }
+
+    fn redrive_one(&mut self) {
+        let owing = |(_, any): &(&Address, &Any)| any.owes();
+        let owing: Vec<Address> = self.residents.iter().filter(owing).map(|(address, _)| *address).collect();
+        if let Some(address) = self.dice.pick(&owing) {
+            self.tell(|| format!("what {address:?} owes is sent again"));
+            self.residents[address].redrive(&mut self.desk);
+        }
+    }
+
+    /// An entity's actor dies and comes back: its state is what is recorded, durable or not. What is under
+    /// way stays under way; who waits gets no answer.
+    fn reload_one(&mut self) {
+        let Some(address) = self.some_resident() else { return };
+        let rebuilt = self.replay(address, None);
+        let mut old = self.residents.insert(address, rebuilt);
+        if let Some(old) = &mut old {
+            assert!(old.same(&self.residents[&address]), "replay differs from {}", old.describe());
+            old.hang_up();
+        }
+        self.clients.hang_up();
+        self.tell(|| format!("{address:?} is loaded again"));
+        self.residents[&address].redrive(&mut self.desk);
+    }
+
+    /// An entity from a snapshot, if one is given, and the events above it.
+    fn replay(&self, address: Address, snapshot: Option<&(Sequence, Vec<u8>)>) -> Any {
+        let mut any = match snapshot {
+            Some((last, bytes)) => Any::thaw(address, bytes, *last),
+            None => Any::new(address),
+        };
+        let from = any.last();
+        let above = self.desk.log.entries().iter().filter(|entry| entry.of == address);
+        for entry in above.filter(|entry| entry.stamp.sequence > from) {
+            any.restore_quietly(&entry.fact, entry.stamp);
+        }
+        any
+    }
+
+    fn take_snapshot(&mut self) {
+        let Some(address) = self.some_resident() else { return };
+        let any = &self.residents[&address];
+        // Only what is durable may be covered.
+        if any.last() <= self.desk.log.durable() {
+            self.snapshots.insert(address, (any.last(), any.freeze()));
+        }
+    }
+
+    /// Everything in memory and under way is lost, and so is what is not durable.
+    fn crash(&mut self) {
+        self.crashes += 1;
+        let durable = self.desk.log.durable();
+        self.tell(|| format!("crash: only up to {durable} is left"));
+        for OwedCall { call, depends } in std::mem::take(&mut self.desk.calls) {
+            let OutsideCall::Gateway(call) = call;
+            if depends <= durable && self.dice.percent(40) {
+                self.strays.push(call);
+            }
+        }
+        self.desk.post.lose_all();
+        self.desk.answers.clear();
+        self.clients.hang_up();
+        self.desk.log.lose_tail();
+        self.recover();
+        if self.dice.percent(20) {
+            self.desk.now += self.dice.below(150_000) as u64;
+        }
+        for any in self.residents.values() {
+            any.redrive(&mut self.desk);
+        }
+    }
+
+    /// Every entity from its events; some from snapshots, which must come to the same.
+    fn recover(&mut self) {
+        self.desk.watch = Watch::default();
+        self.desk.shelf = Default::default();
+        self.residents.clear();
+        let Desk { log, shelf, watch, .. } = &mut self.desk;
+        for entry in log.entries() {
+            let any = self.residents.entry(entry.of).or_insert_with(|| Any::new(entry.of));
+            any.restore(&entry.fact, entry.stamp, shelf, watch);
+        }
+        for (address, snapshot) in &self.snapshots {
+            let thawed = self.replay(*address, Some(snapshot));
+            let Some(replayed) = self.residents.get(address) else { panic!("{address:?} is gone") };
+            assert!(thawed.same(replayed), "from a snapshot: {}, else {}", thawed.describe(), replayed.describe());
+            self.residents.insert(*address, thawed);
+        }
+        self.clients.promises.check(&self.residents);
+    }
+}
+
+fn run(seed: u64, tell: bool) -> (usize, usize, usize) {
+    let mut world = World::new(seed, tell);
+    world.shopping.open_shop(&mut world.clients, &mut world.desk.post);
+    world.come_to_rest();
+    for _ in 0..STEPS {
+        world.step();
+    }
+    world.come_to_rest();
+    world.audit();
+    world.let_everything_end();
+    world.audit();
+    (world.desk.watch.orders_placed(), world.crashes, world.clients.succeeded())
+}
+
+/// Says which world failed.
+struct Announce(u64);
+
+impl Drop for Announce {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay with RELAMPAGO_SEED={}", self.0);
+        }
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn no_world_oversells_strands_or_forgets() {
+    if let Some(seed) = number("RELAMPAGO_SEED") {
+        run(seed, true);
+        return;
+    }
+    let seeds = number("RELAMPAGO_SEEDS").unwrap_or(SEEDS);
+    let (mut orders, mut crashes, mut successes) = (0, 0, 0);
+    for seed in 0..seeds {
+        let announce = Announce(seed);
+        let (placed, crashed, succeeded) = run(seed, false);
+        drop(announce);
+        orders += placed;
+        crashes += crashed;
+        successes += succeeded;
+    }
+    println!("{seeds} worlds: {orders} orders, {crashes} crashes, {successes} requests carried out");
+    assert!(orders as u64 > seeds, "the worlds sell next to nothing");
+}

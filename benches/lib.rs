@@ -1,0 +1,1 @@
+//! Criterion benches of the engine; the load tester stands in `load/`.

@@ -1,0 +1,221 @@
+//! An HTTP/1.1 client over one keep-alive connection.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::message::{Answer, Request};
+use crate::target::Target;
+
+/// Longer than any deadline of the server for one request, so that the server is the one to give up first.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const FIRST_BACKOFF: Duration = Duration::from_millis(5);
+const LONGEST_BACKOFF: Duration = Duration::from_millis(200);
+/// `Retry-After` counts whole seconds; a closed loop that waited longer would stop being load.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why there is no usable answer.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens there.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// Where the client tried to connect.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The connection broke before the whole answer was there: the request may have been carried out or not.
+    #[error("connection lost")]
+    Lost(#[from] hyper::Error),
+    /// No answer within the client's patience: the request may have been carried out or not.
+    #[error("no answer within {0:?}")]
+    Unanswered(Duration),
+    /// The request cannot be written as HTTP.
+    #[error("not a request")]
+    Malformed(#[from] hyper::http::Error),
+    /// The body of an answer is not the JSON that was expected.
+    #[error("unexpected body in an answer {status}")]
+    Body {
+        /// Status of the answer.
+        status: u16,
+        /// What is wrong with the body.
+        source: serde_json::Error,
+    },
+    /// An answer of another kind than the caller needs.
+    #[error("unexpected answer {0}")]
+    Unexpected(String),
+}
+
+impl ClientError {
+    /// Whether a later try of the same request can succeed.
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Lost(_) | Self::Unanswered(_))
+    }
+}
+
+/// One try of a request, as the observer of [`Client::persist`] sees it.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    /// From the first byte sent to the last byte received, or to the loss.
+    pub latency: Duration,
+    /// What came back.
+    pub outcome: Result<&'a Answer, &'a ClientError>,
+}
+
+/// A client with one connection, made when needed and made again when lost.
+#[derive(Debug)]
+pub struct Client {
+    target: Target,
+    api_key: Option<HeaderValue>,
+    connection: Option<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    address: SocketAddr,
+    host: HeaderValue,
+    sender: SendRequest<Full<Bytes>>,
+    /// Drives the connection; dropping it closes the socket.
+    _driver: JoinSet<()>,
+}
+
+impl Client {
+    /// A client without a credential.
+    pub fn guest(target: Target) -> Self {
+        Self { target, api_key: None, connection: None }
+    }
+
+    /// A client that sends `api_key` as `X-API-Key`. A key that is no header value is left out.
+    pub fn staff(target: Target, api_key: &str) -> Self {
+        Self { target, api_key: HeaderValue::from_str(api_key).ok(), connection: None }
+    }
+
+    /// Sends `request` once and collects the answer.
+    ///
+    /// A connection that the server had closed while it was idle is replaced first; a request that may have
+    /// reached the server is never sent twice.
+    ///
+    /// # Errors
+    /// Everything but [`ClientError::Body`] and [`ClientError::Unexpected`].
+    pub async fn send(&mut self, request: &Request) -> Result<Answer, ClientError> {
+        let answer = match timeout(ANSWER_WITHIN, self.exchange(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientError::Unanswered(ANSWER_WITHIN)),
+        };
+        if answer.is_err() {
+            self.connection = None;
+        }
+        answer
+    }
+
+    /// Sends `request` until it is answered for good: again after a lost connection, after 429 and 503, and
+    /// while its key is in flight. The caller sees to it that repeating it is harmless (a read, or a key).
+    ///
+    /// # Errors
+    /// The last failure, once `patience` is over. An answer that still asks for a retry by then is returned.
+    pub async fn persist(
+        &mut self,
+        request: &Request,
+        patience: Duration,
+        mut observe: impl FnMut(Attempt<'_>),
+    ) -> Result<Answer, ClientError> {
+        let began = Instant::now();
+        let mut backoff = FIRST_BACKOFF;
+        let mut last = Err(ClientError::Unanswered(patience));
+        loop {
+            let left = patience.saturating_sub(began.elapsed());
+            // A closed target is waited for, but not beyond the caller's patience, and not as latency.
+            if left.is_zero() || timeout(left, self.target.address()).await.is_err() {
+                return last;
+            }
+            let sent = Instant::now();
+            let outcome = self.send(request).await;
+            observe(Attempt { latency: sent.elapsed(), outcome: outcome.as_ref() });
+            let retry_after = match &outcome {
+                Ok(answer) if answer.asks_for_retry() => retry_after(answer),
+                Err(error) if error.is_transient() => Duration::ZERO,
+                _ => return outcome,
+            };
+            sleep(backoff.max(retry_after).min(left)).await;
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+            last = outcome;
+        }
+    }
+
+    async fn exchange(&mut self, request: &Request) -> Result<Answer, ClientError> {
+        let message = {
+            let host = self.connected().await?.host.clone();
+            self.message(request, host)?
+        };
+        let response = match self.connection.as_mut() {
+            Some(connection) => connection.sender.send_request(message).await?,
+            None => return Err(ClientError::Unanswered(Duration::ZERO)),
+        };
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    fn message(
+        &self,
+        request: &Request,
+        host: HeaderValue,
+    ) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
+        let mut message = hyper::Request::builder()
+            .method(request.method.clone())
+            .uri(request.path.as_str())
+            .body(Full::new(request.body.clone()))?;
+        let headers = message.headers_mut();
+        headers.extend(request.headers.clone());
+        headers.insert(HOST, host);
+        if !request.body.is_empty() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
+        }
+        if let Some(api_key) = &self.api_key {
+            headers.entry("x-api-key").or_insert_with(|| api_key.clone());
+        }
+        Ok(message)
+    }
+
+    /// A connection to where the target is now, ready to take a request.
+    async fn connected(&mut self) -> Result<&Connection, ClientError> {
+        let address = self.target.address().await;
+        let usable = match &mut self.connection {
+            Some(connection) if connection.address == address => connection.sender.ready().await.is_ok(),
+            _ => false,
+        };
+        match self.connection.take() {
+            Some(connection) if usable => Ok(self.connection.insert(connection)),
+            _ => Ok(self.connection.insert(connect(address).await?)),
+        }
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<Connection, ClientError> {
+    let stream =
+        TcpStream::connect(address).await.map_err(|source| ClientError::Connect { address, source })?;
+    stream.set_nodelay(true).map_err(|source| ClientError::Connect { address, source })?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut driver = JoinSet::new();
+    driver.spawn(async move {
+        // An error of the connection also reaches whoever waits for an answer on it.
+        let _ = connection.await;
+    });
+    let host = HeaderValue::from_str(&address.to_string()).map_err(hyper::http::Error::from)?;
+    Ok(Connection { address, host, sender, _driver: driver })
+}
+
+fn retry_after(answer: &Answer) -> Duration {
+    let seconds = answer.header("retry-after").and_then(|value| value.parse().ok()).unwrap_or(0);
+    Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER)
+}

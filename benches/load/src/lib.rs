@@ -1,0 +1,34 @@
+//! The load generator of Relámpago: shoppers who know the shop's REST interface and nothing else of it.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`target`] | where the server listens, changeable while shoppers run, so that a server may be killed under them |
+//! | [`message`] | one request and one answer |
+//! | [`client`] | an HTTP/1.1 keep-alive client that reconnects, and retries a request until it is answered |
+//! | [`wire`] | the entities as the REST interface writes them; money stays the decimal string it came as |
+//! | [`sale`] | a flash sale: a closed loop of shoppers, one connection each |
+//! | [`ledger`] | everything the server acknowledged to them |
+//! | [`report`] | throughput, latency percentiles a step, answers by kind |
+//! | [`audit`] | the verdict: what the API shows afterwards against the ledger |
+//!
+//! The crate imports no other crate of the workspace: what it finds out, any storefront could.
+
+pub mod audit;
+pub mod client;
+pub mod ledger;
+pub mod message;
+pub mod report;
+pub mod rng;
+pub mod sale;
+mod shopper;
+pub mod target;
+pub mod wire;
+
+pub use client::{Client, ClientError};
+pub use hyper::Method;
+pub use ledger::Ledger;
+pub use message::{Answer, Request};
+pub use report::Report;
+pub use rng::Rng;
+pub use sale::{Mix, Progress, Sale, SalePlan, Until};
+pub use target::Target;

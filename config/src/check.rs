@@ -1,0 +1,194 @@
+//! Which settings exist, what is accepted for each, and the rules between them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use iso_currency::Currency;
+
+use crate::layers::Layers;
+use crate::reader::Reader;
+use crate::settings::{
+    Auth, Carts, Data, Engine, Journal, Locale, Log, LogFormat, Orders, Payments, Server, Settings, Shop,
+};
+use crate::{ConfigError, Flags, Secret};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Direct writes to the log are whole blocks of this size.
+const LOG_BLOCK_BYTES: u64 = 4 * KIB;
+/// More threads than any machine we know has cores.
+const MOST_THREADS: usize = 1024;
+/// Entities are spread over this many slots, and a partition holds at least one.
+const SLOTS: usize = 1024;
+
+const API_KEY: &str = "8 to 255 visible ASCII characters";
+
+impl Settings {
+    /// Merges the embedded defaults, `file`, `env` (variables that start with `RELAMPAGO_`) and `flags`, later
+    /// ones over earlier ones, and checks the result.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`] and [`ConfigError::Malformed`] for the file; [`ConfigError::Faults`] with
+    /// *every* unknown key and refused value.
+    pub fn load(
+        file: Option<&Path>,
+        flags: Flags,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(Layers::read(file, flags, env)?);
+        let settings = Self {
+            server: server(&mut reader),
+            data: Data { dir: reader.path("data.dir") },
+            journal: journal(&mut reader),
+            engine: engine(&mut reader),
+            orders: Orders { reservation_ttl: reader.duration("orders.reservation_ttl", SECOND..=30 * DAY) },
+            carts: Carts { ttl: reader.duration("carts.ttl", SECOND..=3650 * DAY) },
+            payments: payments(&mut reader),
+            auth: auth(&mut reader),
+            shop: shop(&mut reader),
+            log: log(&mut reader),
+        };
+        check_order_of_timeouts(&settings, &mut reader);
+        reader.finish().map(|()| settings)
+    }
+}
+
+fn server(reader: &mut Reader) -> Server {
+    let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    Server {
+        addr: reader.value(
+            "server.addr",
+            "an IP address and port such as 127.0.0.1:8080",
+            anywhere,
+            |text| text.parse().ok(),
+        ),
+        request_timeout: reader.duration("server.request_timeout", 100 * MILLISECOND..=10 * MINUTE),
+        header_read_timeout: reader.duration("server.header_read_timeout", 100 * MILLISECOND..=10 * MINUTE),
+        body_limit_bytes: in_memory(reader.bytes("server.body_limit_bytes", KIB..=64 * MIB, 1)),
+        max_in_flight: reader.count("server.max_in_flight", 1..=1_000_000),
+        max_connections: reader.count("server.max_connections", 1..=1_000_000),
+        drain_timeout: reader.duration("server.drain_timeout", Duration::ZERO..=HOUR),
+        worker_threads: reader.count("server.worker_threads", 0..=MOST_THREADS),
+    }
+}
+
+fn journal(reader: &mut Reader) -> Journal {
+    Journal {
+        segment_bytes: reader.bytes("journal.segment_bytes", 64 * KIB..=4 * GIB, LOG_BLOCK_BYTES),
+        segments: reader.count("journal.segments", 2..=64),
+        feed_interval: reader.duration("journal.feed_interval", MILLISECOND..=10 * SECOND),
+        gather_max: reader.duration("journal.gather_max", Duration::ZERO..=100 * MILLISECOND),
+        gather_percent: reader.count("journal.gather_percent", 1..=100),
+        sled_segment_bytes: sled_segment(reader),
+        cache_bytes: reader.bytes("journal.cache_bytes", MIB..=TIB, 1),
+        archive_retention_bytes: reader.optional_bytes("journal.archive_retention_bytes", MIB..=1024 * TIB),
+    }
+}
+
+/// sled takes powers of two up to 16 MiB; values are bounded by a 64th of it, so a small one is no use.
+fn sled_segment(reader: &mut Reader) -> usize {
+    let expected = "a power of two from 512KiB to 16MiB";
+    let bytes = reader.value("journal.sled_segment_bytes", expected, MIB, |text| {
+        let accepted = |bytes: &u64| bytes.is_power_of_two() && (512 * KIB..=16 * MIB).contains(bytes);
+        crate::units::parse_size(text).filter(accepted)
+    });
+    in_memory(bytes)
+}
+
+fn engine(reader: &mut Reader) -> Engine {
+    Engine {
+        resident_entities: reader.count("engine.resident_entities", 1..=100_000_000),
+        idle_timeout: reader.duration("engine.idle_timeout", 10 * MILLISECOND..=DAY),
+        snapshot_interval: reader.duration("engine.snapshot_interval", 10 * MILLISECOND..=HOUR),
+        snapshot_events: reader.count("engine.snapshot_events", 1..=100_000_000) as u64,
+        redrive_interval: reader.duration("engine.redrive_interval", 10 * MILLISECOND..=HOUR),
+        partitions: reader.count("engine.partitions", 1..=SLOTS),
+    }
+}
+
+fn payments(reader: &mut Reader) -> Payments {
+    Payments {
+        provider_timeout: reader.duration("payments.provider_timeout", 10 * MILLISECOND..=10 * MINUTE),
+        deadline: reader.duration("payments.deadline", 10 * MILLISECOND..=30 * DAY),
+        wait: reader.duration("payments.wait", Duration::ZERO..=10 * MINUTE),
+        retries: reader.count("payments.retries", 0..=100),
+    }
+}
+
+fn auth(reader: &mut Reader) -> Auth {
+    const KEY: &str = "auth.bootstrap_api_key";
+    const FILE: &str = "auth.bootstrap_api_key_file";
+    let direct = reader.optional_secret(KEY, API_KEY, is_api_key);
+    let file = reader.optional_path(FILE);
+    if direct.is_some() && file.is_some() {
+        reader.refuse(FILE, "nothing, since auth.bootstrap_api_key is given too");
+    }
+    let read = file.as_deref().filter(|_| direct.is_none()).and_then(|path| api_key_in(path, FILE, reader));
+    Auth { bootstrap_api_key: direct.or(read), bootstrap_api_key_file: file }
+}
+
+fn is_api_key(text: &str) -> bool {
+    (8..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The key in a file; white space round it, such as the last line's end, does not count.
+fn api_key_in(path: &Path, key: &'static str, reader: &mut Reader) -> Option<Secret> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| reader.refuse_file(key, path.to_owned(), error.kind())).ok()?;
+    if !is_api_key(text.trim()) {
+        reader.refuse(key, &format!("a file that holds {API_KEY}"));
+    }
+    Some(Secret::new(text.trim()))
+}
+
+fn shop(reader: &mut Reader) -> Shop {
+    Shop {
+        currency: reader.value(
+            "shop.currency",
+            "an ISO 4217 code in capitals such as USD",
+            String::new(),
+            |text| Currency::from_code(text).map(|currency| currency.code().to_owned()),
+        ),
+        locale: reader.value("shop.locale", "en or es", Locale::En, |text| {
+            [Locale::En, Locale::Es].into_iter().find(|locale| locale.tag() == text)
+        }),
+    }
+}
+
+fn log(reader: &mut Reader) -> Log {
+    Log {
+        filter: reader.value("log.filter", "directives such as info,ractor=warn", String::new(), |text| {
+            (!text.trim().is_empty()).then(|| text.to_owned())
+        }),
+        format: reader.value("log.format", "auto, text or json", LogFormat::Auto, |text| {
+            [LogFormat::Auto, LogFormat::Text, LogFormat::Json]
+                .into_iter()
+                .find(|format| format.name() == text)
+        }),
+    }
+}
+
+/// A timeout that encloses another must be the longer one, or the outer answer hides the inner.
+fn check_order_of_timeouts(settings: &Settings, reader: &mut Reader) {
+    let Settings { server, payments, .. } = settings;
+    if payments.wait >= server.request_timeout {
+        reader.refuse("payments.wait", "less than server.request_timeout");
+    }
+    if payments.provider_timeout > payments.deadline {
+        reader.refuse("payments.provider_timeout", "at most payments.deadline");
+    }
+}
+
+/// Sizes of things held in memory are bounded far below any `usize`.
+fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

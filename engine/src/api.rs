@@ -1,0 +1,177 @@
+//! What the engine's callers see: questions, answers, and what can go wrong.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relampago_actors::{Id, Millis, Rejection, Reply, Sequence, order, product};
+use relampago_snapshots::StorageError;
+
+/// A position in a journal: everything up to it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition whose journal it is.
+    pub journal: u16,
+    /// The sequence in that journal.
+    pub sequence: Sequence,
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.journal, self.sequence)
+    }
+}
+
+/// The domain says yes.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What.
+    pub reply: Reply,
+    /// What the answer reflects; durable.
+    pub commit: Commit,
+    /// Whether it repeats an earlier answer under the same idempotency key.
+    pub replayed: bool,
+}
+
+/// A question without a yes.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AskError {
+    /// The domain says no.
+    #[error("{rejection}")]
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// What the refusal reflects; durable.
+        commit: Commit,
+    },
+    /// Too much is in flight: refused before any work.
+    #[error("the engine is at its limit")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// It may have happened or not: ask again with the same key.
+    #[error("the outcome is unknown")]
+    OutcomeUnknown,
+    /// The command made its entity's code fail; nothing was changed.
+    #[error("the command could not be carried out")]
+    Faulted,
+    /// The engine drains or has stopped.
+    #[error("the engine is stopping")]
+    Stopping,
+}
+
+/// The engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What is stored cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A stored record cannot be read.
+    #[error("journal record {sequence}: {reason}")]
+    Record {
+        /// Its position.
+        sequence: Sequence,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A stored snapshot cannot be read.
+    #[error("snapshot of {entity}: {reason}")]
+    Snapshot {
+        /// Of which entity.
+        entity: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operating system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+/// How to order products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ProductOrder {
+    /// By when they were made.
+    #[default]
+    CreatedAt,
+    /// By name.
+    Name,
+    /// By price in minor units.
+    Price,
+}
+
+/// Which products to list.
+#[derive(Clone, Debug, Default)]
+pub struct ProductQuery {
+    /// Part of the name, the description or the sku; any case.
+    pub text: Option<String>,
+    /// Exactly this category.
+    pub category: Option<String>,
+    /// In which order.
+    pub order: ProductOrder,
+    /// Whether the order is turned round.
+    pub descending: bool,
+    /// Whether archived ones are listed too.
+    pub archived: bool,
+    /// After this product, in the order asked for.
+    pub after: Option<Id>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of products.
+#[derive(Clone, Debug)]
+pub struct ProductPage {
+    /// The products, with their stock.
+    pub items: Vec<Arc<product::View>>,
+    /// Whether there are more.
+    pub more: bool,
+    /// What the page reflects.
+    pub position: Commit,
+}
+
+/// Which orders to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct OrderQuery {
+    /// Whose.
+    pub user: Option<Id>,
+    /// Where they stand.
+    pub status: Option<order::Status>,
+    /// Older than this order.
+    pub after: Option<(Millis, Id)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of orders: ask each for what it shows.
+#[derive(Clone, Debug)]
+pub struct OrderPage {
+    /// When each was placed, and its id.
+    pub items: Vec<(Millis, Id)>,
+    /// Whether there are more.
+    pub more: bool,
+    /// What the page reflects.
+    pub position: Commit,
+}
+
+/// How the engine is.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Whether it takes work.
+    pub ready: bool,
+    /// What made it stop, if it did.
+    pub failure: Option<String>,
+    /// The highest durable sequence.
+    pub durable: Sequence,
+    /// Entities in memory by kind.
+    pub live: Vec<(&'static str, u64)>,
+    /// Entities known in all.
+    pub known: u64,
+    /// How long recovery took.
+    pub recovery: Duration,
+}

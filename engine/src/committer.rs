@@ -1,0 +1,226 @@
+//! Group commit: one per partition. Takes events in the order in which they are submitted, writes what has
+//! come together with one wait for the disk, and lets go what waited for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use metrics::{Histogram, histogram};
+use parking_lot::{Condvar, Mutex};
+use relampago_actors::Sequence;
+use relampago_snapshots::{Batch, Journal, StorageError};
+use tokio::sync::oneshot;
+
+use crate::api::{AskError, Commit};
+use crate::failure::Failure;
+use crate::reply::{Admitted, Asker, Held, Verdict};
+
+/// When a batch is closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gather {
+    /// At the latest so long after its first event.
+    pub(crate) longest: Duration,
+    /// As soon as so many percent of the admitted commands wait for it.
+    pub(crate) percent: usize,
+}
+
+/// A batch larger than this is not gathered further, bytes: one write of moderate size.
+const BATCH_BYTES: usize = 1 << 20;
+
+pub(crate) struct Committer {
+    partition: u16,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    durable: AtomicU64,
+    next: AtomicU64,
+    gather: Gather,
+    admitted: Arc<Admitted>,
+    failure: Arc<Failure>,
+    commits: Histogram,
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    count: u32,
+    since: Option<Instant>,
+    waiting: Vec<Held>,
+    watching: Vec<(Sequence, oneshot::Sender<()>)>,
+    closed: bool,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        partition: u16,
+        last: Sequence,
+        gather: Gather,
+        admitted: Arc<Admitted>,
+        failure: Arc<Failure>,
+    ) -> Self {
+        Self {
+            partition,
+            queue: Mutex::new(Queue::default()),
+            wake: Condvar::new(),
+            durable: AtomicU64::new(last),
+            next: AtomicU64::new(last + 1),
+            gather,
+            admitted,
+            failure,
+            commits: histogram!("relampago_journal_commit_seconds"),
+        }
+    }
+
+    /// Highest durable sequence.
+    pub(crate) fn durable(&self) -> Sequence {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// The sequence that the next event gets, or an earlier one.
+    pub(crate) fn next(&self) -> Sequence {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// Takes `count` records (each with its length in front) and gives the sequence of the first.
+    pub(crate) fn submit(&self, records: &[u8], count: u32) -> Sequence {
+        let mut queue = self.queue.lock();
+        let first = self.next.load(Ordering::Relaxed);
+        self.next.store(first + u64::from(count), Ordering::Release);
+        queue.bytes.extend_from_slice(records);
+        queue.count += count;
+        if queue.since.is_none() {
+            queue.since = Some(Instant::now());
+            drop(queue);
+            self.wake.notify_one();
+        }
+        first
+    }
+
+    /// Lets an answer go as soon as the journal is durable up to what it depends on.
+    pub(crate) fn release(&self, needs: Sequence, asker: Asker, verdict: Verdict) {
+        if needs <= self.durable() {
+            return self.send(asker, verdict);
+        }
+        let mut queue = self.queue.lock();
+        // The batch may have become durable between the look above and the lock.
+        if needs <= self.durable() {
+            drop(queue);
+            return self.send(asker, verdict);
+        }
+        if queue.closed {
+            return drop(queue);
+        }
+        queue.waiting.push(Held { needs, asker, verdict });
+        if self.enough(&queue) {
+            drop(queue);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until the journal is durable up to `sequence`. `false` if it never will be.
+    pub(crate) async fn reached(&self, sequence: Sequence) -> bool {
+        if sequence <= self.durable() {
+            return true;
+        }
+        let (tell, told) = oneshot::channel();
+        {
+            let mut queue = self.queue.lock();
+            if sequence <= self.durable() {
+                return true;
+            }
+            if queue.closed {
+                return false;
+            }
+            queue.watching.push((sequence, tell));
+        }
+        told.await.is_ok()
+    }
+
+    fn send(&self, asker: Asker, verdict: Verdict) {
+        asker.answer(verdict.into_answer(self.commit()));
+    }
+
+    fn commit(&self) -> Commit {
+        Commit { journal: self.partition, sequence: self.durable() }
+    }
+
+    fn enough(&self, queue: &Queue) -> bool {
+        let admitted = self.admitted.count();
+        queue.waiting.len() * 100 >= admitted * self.gather.percent || queue.bytes.len() >= BATCH_BYTES
+    }
+
+    /// The committer's thread: until [`Committer::close`], or until the journal fails.
+    pub(crate) fn run(&self, journal: &dyn Journal) {
+        let mut released = Vec::new();
+        while let Some(batch) = self.collect() {
+            let (last, began) = (batch.last(), Instant::now());
+            if let Err(error) = journal.append(batch) {
+                return self.fail(&error);
+            }
+            self.commits.record(began.elapsed());
+            self.advance(last, &mut released);
+        }
+        self.abandon();
+    }
+
+    /// The next batch; `None` once closed and empty.
+    fn collect(&self) -> Option<Batch> {
+        let mut queue = self.queue.lock();
+        let since = loop {
+            match queue.since {
+                Some(since) => break since,
+                None if queue.closed => return None,
+                None => self.wake.wait(&mut queue),
+            }
+        };
+        let until = since + self.gather.longest;
+        while !queue.closed && !self.enough(&queue) {
+            if self.wake.wait_until(&mut queue, until).timed_out() {
+                break;
+            }
+        }
+        let first = self.next.load(Ordering::Relaxed) - u64::from(queue.count);
+        // As large as the last one: grown once, not batch by batch.
+        let empty = Vec::with_capacity(queue.bytes.len());
+        let batch = Batch { first, count: queue.count, bytes: std::mem::replace(&mut queue.bytes, empty) };
+        (queue.count, queue.since) = (0, None);
+        Some(batch)
+    }
+
+    fn advance(&self, last: Sequence, released: &mut Vec<Held>) {
+        {
+            let mut queue = self.queue.lock();
+            self.durable.store(last, Ordering::Release);
+            released.extend(queue.waiting.extract_if(.., |held| held.needs <= last));
+            for (_, tell) in queue.watching.extract_if(.., |(sequence, _)| *sequence <= last) {
+                let _gone = tell.send(());
+            }
+        }
+        for Held { asker, verdict, .. } in released.drain(..) {
+            self.send(asker, verdict);
+        }
+    }
+
+    fn fail(&self, error: &StorageError) {
+        tracing::error!(%error, "the journal failed: the node stops");
+        self.failure.set(format!("the journal failed: {error}"));
+        self.abandon();
+    }
+
+    /// Nothing will become durable any more: who waits learns that the outcome is unknown.
+    fn abandon(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        queue.watching.clear();
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        for held in waiting {
+            held.asker.answer(Err(AskError::OutcomeUnknown));
+        }
+    }
+
+    /// Commits what is there, then ends [`Committer::run`].
+    pub(crate) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.wake.notify_all();
+    }
+}

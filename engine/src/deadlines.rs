@@ -1,0 +1,85 @@
+//! When which entity has to be told that its time has come.
+//!
+//! Coarse and lazy: addresses in buckets of a tenth of a second, and an entry that is out of date costs the
+//! entity one look at its own deadline.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use relampago_actors::{Address, Millis};
+
+/// Width of a bucket, ms.
+const BUCKET_MS: Millis = 100;
+
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    buckets: Mutex<BTreeMap<Millis, Vec<Address>>>,
+}
+
+impl Deadlines {
+    /// Notes that `address` is to be woken at `at` or up to one bucket later, never earlier.
+    pub(crate) fn schedule(&self, at: Millis, address: Address) {
+        self.buckets.lock().entry(at.div_ceil(BUCKET_MS)).or_default().push(address);
+    }
+
+    /// Takes at most about `limit` addresses whose time has come.
+    pub(crate) fn due(&self, now: Millis, limit: usize) -> Vec<Address> {
+        let mut due = Vec::new();
+        let mut buckets = self.buckets.lock();
+        while due.len() < limit {
+            let Some(mut first) = buckets.first_entry() else { break };
+            if *first.key() > now / BUCKET_MS {
+                break;
+            }
+            let room = limit - due.len();
+            if first.get().len() > room {
+                let keep = first.get().len() - room;
+                due.extend(first.get_mut().drain(keep..));
+            } else {
+                due.extend(first.remove());
+            }
+        }
+        due
+    }
+
+    /// How many entries wait.
+    pub(crate) fn len(&self) -> usize {
+        self.buckets.lock().values().map(Vec::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relampago_actors::Id;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_due_early_and_all_is_due_in_time() {
+        let deadlines = Deadlines::default();
+        for n in 0..1000u64 {
+            deadlines.schedule(n, Address::order(Id(n.into())));
+        }
+        for now in [0, 1, 99, 100, 550, 1000] {
+            for address in deadlines.due(now, usize::MAX) {
+                assert!(address.id.0 <= now.into(), "{address:?} at {now}");
+            }
+        }
+        assert_eq!(deadlines.len(), 0);
+    }
+
+    #[test]
+    fn the_limit_holds_and_nothing_is_lost() {
+        let deadlines = Deadlines::default();
+        for n in 0..1000u64 {
+            deadlines.schedule(5 + n / 400, Address::order(Id(n.into())));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..10 {
+            let due = deadlines.due(1000, 100);
+            assert!(due.len() <= 100);
+            seen.extend(due);
+        }
+        assert_eq!(seen.len(), 1000);
+    }
+}

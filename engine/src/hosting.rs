@@ -1,0 +1,396 @@
+//! Hosting: how any entity of the domain lives in the shell.
+//!
+//! A new entity needs one arm in [`load`] and one [`Hostable`] block here.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use relampago_actors::{
+    Address, Answer, Context, Decision, Effect, Entity, Facets, Id, Kind, Message, Millis, Sequence, Stamp,
+    cart, inventory, order, payment, product,
+};
+use relampago_snapshots::codec::{self, CodecError, RecordType};
+use smallvec::SmallVec;
+
+use crate::api::AskError;
+use crate::figures::Figures;
+use crate::node::Node;
+use crate::record;
+use crate::region::{Envelope, Input};
+use crate::reply::{Asker, Verdict};
+use crate::views::StockHandle;
+
+/// What the engine needs to know of an entity beyond the domain.
+pub(crate) trait Hostable: Entity {
+    /// How its events are stored.
+    const EVENT: RecordType;
+    /// How its state is stored.
+    const STATE: RecordType;
+    /// What it keeps at hand of the read models while it is live.
+    type Handle: Default + Send;
+
+    /// Its command, if the message is for its kind.
+    fn command(message: Message) -> Option<Self::Command>;
+
+    /// Reads a stored event of any known version.
+    fn event(record: &[u8]) -> Result<Self::Event, CodecError> {
+        decode(Self::EVENT, record)
+    }
+
+    /// Counts an event for the operators.
+    fn count(_event: &Self::Event, _figures: &Figures) {}
+
+    /// Shows its state to the read models; called after every event.
+    fn project(&self, at: Address, sequence: Sequence, handle: &mut Self::Handle, node: &Node);
+}
+
+fn decode<T: serde::de::DeserializeOwned>(expected: RecordType, record: &[u8]) -> Result<T, CodecError> {
+    let (found, payload) = codec::decode_header(record)?;
+    if found.id != expected.id {
+        return Err(CodecError::WrongType { found: found.id, expected: expected.id });
+    }
+    if found.version != expected.version {
+        return Err(CodecError::UnknownVersion { id: found.id, version: found.version });
+    }
+    codec::decode_payload(payload)
+}
+
+/// Record types: an event is `kind * 256`, a state one more. Stored: never reuse a number.
+const fn event_type(kind: Kind) -> RecordType {
+    RecordType { id: kind as u16 * 256, version: 1 }
+}
+
+const fn state_type(kind: Kind) -> RecordType {
+    RecordType { id: kind as u16 * 256 + 1, version: 1 }
+}
+
+impl Hostable for product::Product {
+    const EVENT: RecordType = event_type(Kind::Product);
+    const STATE: RecordType = state_type(Kind::Product);
+    type Handle = ();
+
+    fn command(message: Message) -> Option<product::Command> {
+        if let Message::Product(command) = message { Some(command) } else { None }
+    }
+
+    fn project(&self, at: Address, sequence: Sequence, _handle: &mut (), node: &Node) {
+        node.catalogue.record_product(at.id, self, sequence);
+    }
+}
+
+impl Hostable for inventory::Inventory {
+    const EVENT: RecordType = event_type(Kind::Inventory);
+    const STATE: RecordType = state_type(Kind::Inventory);
+    type Handle = StockHandle;
+
+    fn command(message: Message) -> Option<inventory::Command> {
+        if let Message::Inventory(command) = message { Some(command) } else { None }
+    }
+
+    fn count(event: &inventory::Event, figures: &Figures) {
+        match event {
+            inventory::Event::Reserved { .. } => figures.reservations.reserved.increment(1),
+            inventory::Event::Released { .. } => figures.reservations.released.increment(1),
+            inventory::Event::Sold { .. } => figures.reservations.sold.increment(1),
+            inventory::Event::Restocked { .. } => figures.reservations.restocked.increment(1),
+            _ => {}
+        }
+    }
+
+    fn project(&self, at: Address, sequence: Sequence, handle: &mut StockHandle, node: &Node) {
+        if let Some(view) = self.view() {
+            node.catalogue.stock(at, handle).record(view.available, sequence);
+        }
+    }
+}
+
+impl Hostable for cart::Cart {
+    const EVENT: RecordType = event_type(Kind::Cart);
+    const STATE: RecordType = state_type(Kind::Cart);
+    type Handle = ();
+
+    fn command(message: Message) -> Option<cart::Command> {
+        if let Message::Cart(command) = message { Some(command) } else { None }
+    }
+
+    fn project(&self, _at: Address, _sequence: Sequence, _handle: &mut (), _node: &Node) {}
+}
+
+impl Hostable for order::Order {
+    const EVENT: RecordType = event_type(Kind::Order);
+    const STATE: RecordType = state_type(Kind::Order);
+    type Handle = Option<Facets>;
+
+    fn command(message: Message) -> Option<order::Command> {
+        if let Message::Order(command) = message { Some(command) } else { None }
+    }
+
+    fn count(event: &order::Event, figures: &Figures) {
+        match event {
+            order::Event::Placed { .. } => figures.orders.placed.increment(1),
+            order::Event::Refused { .. } => figures.orders.refused.increment(1),
+            order::Event::Paid { .. } => figures.orders.paid.increment(1),
+            order::Event::Cancelled { cause: order::Cause::Requested, .. } => {
+                figures.orders.cancelled.increment(1);
+            }
+            order::Event::Cancelled { cause: order::Cause::Expired, .. } => {
+                figures.orders.expired.increment(1);
+            }
+            _ => {}
+        }
+    }
+
+    fn project(&self, at: Address, sequence: Sequence, shown: &mut Option<Facets>, node: &Node) {
+        let facets = self.facets();
+        if facets.is_some() && *shown != facets {
+            *shown = facets;
+            node.orders.record(at.id, facets, sequence);
+        }
+    }
+}
+
+impl Hostable for payment::Payment {
+    const EVENT: RecordType = event_type(Kind::Payment);
+    const STATE: RecordType = state_type(Kind::Payment);
+    type Handle = ();
+
+    fn command(message: Message) -> Option<payment::Command> {
+        if let Message::Payment(command) = message { Some(command) } else { None }
+    }
+
+    fn project(&self, _at: Address, _sequence: Sequence, _handle: &mut (), _node: &Node) {}
+}
+
+/// What a start has to know of an entity without reading its state: stored beside every snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Index {
+    /// When it has to be woken.
+    pub(crate) deadline: Option<Millis>,
+    /// Whether it owes effects.
+    pub(crate) owes: bool,
+    /// User, status number, time of creation: what lists show.
+    pub(crate) listed: Option<(Option<Id>, u8, Millis)>,
+}
+
+impl Index {
+    const RECORD: RecordType = RecordType { id: 1, version: 1 };
+
+    pub(crate) fn store(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        codec::encode(Self::RECORD, self, out)
+    }
+
+    pub(crate) fn load(record: &[u8]) -> Result<Self, CodecError> {
+        decode(Self::RECORD, record)
+    }
+}
+
+/// A state on its way out of memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    /// The last event in it.
+    pub(crate) covers: Sequence,
+    pub(crate) state: Vec<u8>,
+    pub(crate) index: Index,
+}
+
+/// An entity in memory, whatever its kind.
+pub(crate) trait Hosted: Send {
+    /// Carries out what came in. A panic in `decide` is answered and survived; one later goes through.
+    fn handle(&mut self, envelope: Envelope, node: &Node);
+
+    /// Makes a recorded event true, at recovery.
+    fn replay(&mut self, record: &[u8], stamp: Stamp) -> Result<(), CodecError>;
+
+    /// Shows the state to the read models and to the deadlines, after loading.
+    fn publish(&mut self, node: &Node);
+
+    /// Whether it may leave memory at once.
+    fn at_rest(&self) -> bool;
+
+    /// Whether nobody waits for it and nothing is owed by it.
+    fn idle(&self) -> bool;
+
+    /// The last event in it.
+    fn sequence(&self) -> Sequence;
+
+    /// Its state as stored.
+    fn pack(&self) -> Result<Packed, CodecError>;
+}
+
+/// An entity of a kind, from a stored state or blank.
+pub(crate) fn load(at: Address, stored: Option<(Sequence, &[u8])>) -> Result<Box<dyn Hosted>, CodecError> {
+    Ok(match at.kind {
+        Kind::Product => Box::new(Live::<product::Product>::load(at, stored)?),
+        Kind::Inventory => Box::new(Live::<inventory::Inventory>::load(at, stored)?),
+        Kind::Cart => Box::new(Live::<cart::Cart>::load(at, stored)?),
+        Kind::Order => Box::new(Live::<order::Order>::load(at, stored)?),
+        Kind::Payment => Box::new(Live::<payment::Payment>::load(at, stored)?),
+    })
+}
+
+struct Parked<A> {
+    ask: A,
+    asker: Asker,
+    replay: bool,
+}
+
+struct Live<E: Hostable> {
+    at: Address,
+    state: E,
+    /// Of the last event in `state`.
+    sequence: Sequence,
+    parked: Vec<Parked<E::Ask>>,
+    deadline: Option<Millis>,
+    handle: E::Handle,
+}
+
+impl<E: Hostable> Live<E> {
+    fn load(at: Address, stored: Option<(Sequence, &[u8])>) -> Result<Self, CodecError> {
+        let (sequence, state) = match stored {
+            Some((covers, state)) => (covers, decode(E::STATE, state)?),
+            None => (0, E::blank(at.id)),
+        };
+        let deadline = state.deadline();
+        Ok(Self { at, state, sequence, parked: Vec::new(), deadline, handle: E::Handle::default() })
+    }
+
+    fn decide(&self, input: Input, cx: &Context<'_>) -> Option<Decision<E>> {
+        match input {
+            Input::Message(message) => Some(self.state.decide(E::command(message)?, cx)),
+            Input::Deadline => Some(self.state.expire(cx)),
+            Input::Redrive => Some(Decision::nothing().owing(self.state.pending())),
+        }
+    }
+
+    /// Submits the events and makes them true. No await, no return in between.
+    fn record(&mut self, events: SmallVec<[E::Event; 1]>, now: Millis, node: &Node) -> Result<(), CodecError> {
+        let count = events.len();
+        let first = record::submit(self.at, now, E::EVENT, &events, &node.committer)?;
+        for (sequence, event) in (first..).zip(events) {
+            E::count(&event, &node.figures);
+            self.state.apply(event, Stamp { sequence, at: now });
+        }
+        self.sequence = first + count as u64 - 1;
+        self.state.project(self.at, self.sequence, &mut self.handle, node);
+        self.schedule(node);
+        Ok(())
+    }
+
+    fn schedule(&mut self, node: &Node) {
+        let deadline = self.state.deadline();
+        if deadline != self.deadline {
+            self.deadline = deadline;
+            if let Some(deadline) = deadline {
+                node.deadlines.schedule(deadline, self.at);
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Answer<E::Ask>, asker: Option<Asker>, needs: Sequence, cx: &Context<'_>, node: &Node) {
+        let Some(asker) = asker else { return };
+        match answer {
+            Answer::Reject(rejection) => node.committer.release(needs, asker, Verdict::No(rejection)),
+            Answer::Settle(ask) => self.settle(Parked { ask, asker, replay: false }, needs, cx, node),
+            Answer::Replay(ask) => self.settle(Parked { ask, asker, replay: true }, needs, cx, node),
+            Answer::HandOver(to, message) => {
+                let input = Input::Message(message);
+                node.region.deliver(Envelope { to, input, asker: Some(asker), depends: needs }, node);
+            }
+            // A message that nobody is to be told about was sent by a client: a fault of the edge.
+            Answer::Nothing => asker.answer(Err(AskError::Faulted)),
+        }
+    }
+
+    fn settle(&mut self, parked: Parked<E::Ask>, needs: Sequence, cx: &Context<'_>, node: &Node) {
+        match self.state.answer(&parked.ask, cx) {
+            None => self.parked.push(parked),
+            Some(outcome) => {
+                let verdict = match outcome {
+                    Ok(reply) => Verdict::Yes { reply, replayed: parked.replay },
+                    Err(rejection) => Verdict::No(rejection),
+                };
+                node.committer.release(needs.max(cx.seen()), parked.asker, verdict);
+            }
+        }
+    }
+
+    fn settle_parked(&mut self, needs: Sequence, cx: &Context<'_>, node: &Node) {
+        for parked in std::mem::take(&mut self.parked) {
+            self.settle(parked, needs, cx, node);
+        }
+    }
+}
+
+impl<E: Hostable> Hosted for Live<E> {
+    fn handle(&mut self, envelope: Envelope, node: &Node) {
+        let Envelope { input, asker, depends, .. } = envelope;
+        let cx = node.context();
+        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(input, &cx)));
+        let Decision { events, effects, answer } = match decided {
+            Ok(Some(decision)) => decision,
+            Ok(None) | Err(_) => {
+                node.figures.faulted(self.at);
+                if let Some(asker) = asker {
+                    asker.answer(Err(AskError::Faulted));
+                }
+                return;
+            }
+        };
+        let changed = !events.is_empty();
+        if changed && let Err(error) = self.record(events, cx.now, node) {
+            tracing::error!(entity = ?self.at, %error, "an event could not be encoded");
+            node.figures.faulted(self.at);
+            return;
+        }
+        let needs = self.sequence.max(depends).max(cx.seen());
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => {
+                    let input = Input::Message(message);
+                    node.region.deliver(Envelope { to, input, asker: None, depends: needs }, node);
+                }
+                Effect::Call(call) => node.outbox.call(call, needs, node),
+            }
+        }
+        self.answer(answer, asker, needs, &cx, node);
+        if changed && !self.parked.is_empty() {
+            self.settle_parked(needs, &cx, node);
+        }
+    }
+
+    fn replay(&mut self, record: &[u8], stamp: Stamp) -> Result<(), CodecError> {
+        self.state.apply(E::event(record)?, stamp);
+        self.sequence = stamp.sequence;
+        Ok(())
+    }
+
+    fn publish(&mut self, node: &Node) {
+        self.state.project(self.at, self.sequence, &mut self.handle, node);
+        self.deadline = self.state.deadline();
+        if let Some(deadline) = self.deadline {
+            node.deadlines.schedule(deadline, self.at);
+        }
+    }
+
+    fn at_rest(&self) -> bool {
+        self.parked.is_empty() && self.state.at_rest()
+    }
+
+    fn idle(&self) -> bool {
+        self.parked.is_empty() && (self.state.at_rest() || self.state.pending().is_empty())
+    }
+
+    fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    fn pack(&self) -> Result<Packed, CodecError> {
+        let mut state = Vec::with_capacity(256);
+        codec::encode(E::STATE, &self.state, &mut state)?;
+        let index = Index {
+            deadline: self.state.deadline(),
+            owes: !self.state.at_rest() && !self.state.pending().is_empty(),
+            listed: self.state.facets().map(|facets| (facets.user, facets.status, facets.created_at)),
+        };
+        Ok(Packed { covers: self.sequence, state, index })
+    }
+}

@@ -1,0 +1,158 @@
+//! The runtime: hosts entities on supervised actors and makes what they decide durable.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`Engine`] | start, ask, list, drain |
+//! | `shell` | the one ractor actor that hosts any entity, and its supervisor |
+//! | `hosting` | an entity in memory: decide, submit, apply, send |
+//! | `region` | from address to live actor: activation, passivation, restart |
+//! | `committer` | group commit; lets go what waited for the disk |
+//! | `outbox` | calls on the outside world, until answered |
+//! | `sweeper`, `deadlines` | what happens by the clock |
+//! | `snapshotter`, `recovery` | memory to disk, and back |
+//! | `views` | read models |
+
+mod api;
+mod clock;
+mod committer;
+mod deadlines;
+mod failure;
+mod figures;
+mod hosting;
+mod node;
+mod outbox;
+mod record;
+mod recovery;
+mod region;
+mod reply;
+mod router;
+mod shell;
+mod snapshotter;
+mod start;
+mod sweeper;
+mod views;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use relampago_actors::{Address, Message, Sequence};
+use relampago_config::Settings;
+
+pub use api::{
+    Answered, AskError, Commit, Health, OrderPage, OrderQuery, ProductOrder, ProductPage, ProductQuery,
+    StartError,
+};
+
+use crate::node::Node;
+use crate::region::{Envelope, Input};
+use crate::reply::Asker;
+use crate::start::Threads;
+
+/// When to come back after a refusal for want of room.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A running engine; clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    node: Arc<Node>,
+    threads: Arc<Threads>,
+}
+
+impl Engine {
+    /// Recovers what is stored under `settings.data.dir` and starts. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`StartError`] says: nothing that was acknowledged is changed then.
+    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let (node, threads) = start::start(settings).await?;
+        Ok(Self { node, threads: Arc::new(threads) })
+    }
+
+    /// Sends a client's command to an entity and waits until the answer may leave.
+    ///
+    /// # Errors
+    /// As [`AskError`] says.
+    pub async fn ask(&self, to: Address, message: Message) -> Result<Answered, AskError> {
+        let node = &self.node;
+        if node.is_stopping() {
+            return Err(AskError::Stopping);
+        }
+        if node.failure.get().is_some() {
+            return Err(AskError::OutcomeUnknown);
+        }
+        let Some(permit) = node.admitted.enter(node.limits.in_flight) else {
+            node.figures.refused_early.increment(1);
+            return Err(AskError::Overloaded { retry_after: RETRY_AFTER });
+        };
+        let (asker, answer) = Asker::new(permit);
+        let input = Input::Message(message);
+        node.region.deliver(Envelope { to, input, asker: Some(asker), depends: 0 }, node);
+        answer.await.unwrap_or(Err(AskError::OutcomeUnknown))
+    }
+
+    /// The shop's secret: mixed into derived ids, so that they cannot be guessed.
+    #[must_use]
+    pub fn secret(&self) -> &[u8; 32] {
+        &self.node.secret
+    }
+
+    /// A page of products; leaves only once what it shows is durable.
+    ///
+    /// # Errors
+    /// [`AskError::OutcomeUnknown`] if the journal fails meanwhile.
+    pub async fn list_products(&self, query: &ProductQuery) -> Result<ProductPage, AskError> {
+        let (items, more, needs) = self.node.catalogue.list(query);
+        Ok(ProductPage { items, more, position: self.position(needs).await? })
+    }
+
+    /// A page of orders, newest first; leaves only once what it shows is durable.
+    ///
+    /// # Errors
+    /// [`AskError::OutcomeUnknown`] if the journal fails meanwhile.
+    pub async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, AskError> {
+        let (items, more, needs) = self.node.orders.list(query);
+        Ok(OrderPage { items, more, position: self.position(needs).await? })
+    }
+
+    async fn position(&self, needs: Sequence) -> Result<Commit, AskError> {
+        if !self.node.committer.reached(needs).await {
+            return Err(AskError::OutcomeUnknown);
+        }
+        Ok(Commit { journal: router::JOURNAL, sequence: self.node.committer.durable() })
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let node = &self.node;
+        let failure = node.failure.get();
+        Health {
+            ready: failure.is_none() && !node.is_stopping(),
+            failure,
+            durable: node.committer.durable(),
+            live: node.region.live_by_kind().into_iter().map(|(kind, live)| (kind.name(), live)).collect(),
+            known: node.store.stats().entities + node.region.resting_count() as u64,
+            recovery: node.recovery,
+        }
+    }
+
+    /// Brings those metrics up to date that are read rather than counted; call before rendering.
+    pub fn publish_metrics(&self) {
+        self.node.figures.publish(&self.node);
+    }
+
+    /// Resolves with the reason once the engine has failed and the process has to end.
+    pub async fn failed(&self) -> String {
+        self.node.failure.wait().await
+    }
+
+    /// Stops taking work, finishes what is in flight, stores all states and closes the journal.
+    ///
+    /// # Errors
+    /// If the last writes fail: everything that was acknowledged is in the journal all the same.
+    pub async fn drain(&self) -> Result<(), StartError> {
+        self.node.stopping.store(true, Ordering::Release);
+        start::drain(&self.node, &self.threads).await
+    }
+}

@@ -1,0 +1,67 @@
+//! What everything on one node shares.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use relampago_actors::{Context, Policy};
+use relampago_snapshots::{Journal, SnapshotStore};
+
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::deadlines::Deadlines;
+use crate::failure::Failure;
+use crate::figures::Figures;
+use crate::outbox::Outbox;
+use crate::region::Region;
+use crate::reply::Admitted;
+use crate::views::{Catalogue, Orders};
+
+/// The parts of a node, and what they need to know of each other.
+pub(crate) struct Node {
+    pub(crate) own: Weak<Self>,
+    pub(crate) clock: Clock,
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    pub(crate) admitted: Arc<Admitted>,
+    pub(crate) failure: Arc<Failure>,
+    pub(crate) committer: Committer,
+    pub(crate) region: Region,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) outbox: Outbox,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) orders: Orders,
+    pub(crate) figures: Figures,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) store: Arc<dyn SnapshotStore>,
+    pub(crate) secret: [u8; 32],
+    pub(crate) recovery: Duration,
+    pub(crate) stopping: AtomicBool,
+}
+
+/// Bounds and intervals of the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) in_flight: usize,
+    pub(crate) resident: usize,
+    pub(crate) idle: Duration,
+    pub(crate) redrive: Duration,
+    pub(crate) snapshot: Duration,
+    pub(crate) snapshot_events: u64,
+}
+
+impl Node {
+    /// What a decision may look at now.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context::new(self.clock.now(), &self.catalogue, &self.policy)
+    }
+
+    /// A share of this node, for something that outlives the call; `None` once it is going away.
+    pub(crate) fn shared(&self) -> Option<Arc<Self>> {
+        self.own.upgrade()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,351 @@
+//! Who is live: from an address to the actor that hosts it.
+//!
+//! Activation, passivation and restart happen under the lock of the address's table entry; messages are
+//! counted at the gate under the same lock. So there is one host at a time, a host leaves only when no
+//! message is on its way to it, and none is lost between two of an entity's lives.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
+use ractor::{ActorCell, ActorId, ActorRef, MessagingErr};
+use relampago_actors::{Address, Kind, Message, Millis, Sequence};
+use rustc_hash::FxBuildHasher;
+
+use crate::hosting::{Hosted, Packed};
+use crate::node::Node;
+use crate::reply::Asker;
+use crate::shell::{self, ShellMessage};
+
+/// What can come to an entity.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A command or an answer.
+    Message(Message),
+    /// Its deadline may have passed.
+    Deadline,
+    /// What it owes is to be sent again.
+    Redrive,
+}
+
+/// Something on its way to an entity.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    pub(crate) to: Address,
+    pub(crate) input: Input,
+    pub(crate) asker: Option<Asker>,
+    /// The highest sequence that the message depends on.
+    pub(crate) depends: Sequence,
+}
+
+/// What region and shell share about one life of an entity.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) at: Address,
+    /// Messages sent and not yet handled.
+    queued: AtomicU32,
+    /// When it last handled one.
+    active: AtomicU64,
+    /// No event of it that no snapshot covers is below this; 0 if there is none.
+    uncovered: AtomicU64,
+    /// The last event in its newest snapshot, or in the state it was loaded from.
+    covered: AtomicU64,
+    /// Size of its last snapshot, bytes.
+    size: AtomicUsize,
+    /// Whether it was found to owe nothing since it last did something.
+    quiet: AtomicBool,
+}
+
+impl Gate {
+    fn new(at: Address, now: Millis, uncovered: Sequence) -> Self {
+        Self {
+            at,
+            queued: AtomicU32::new(0),
+            active: AtomicU64::new(now),
+            uncovered: AtomicU64::new(uncovered),
+            covered: AtomicU64::new(0),
+            size: AtomicUsize::new(0),
+            quiet: AtomicBool::new(false),
+        }
+    }
+
+    /// Before a message is handled: whatever it submits comes at `next` or later.
+    pub(crate) fn begin(&self, next: Sequence, now: Millis) {
+        if self.uncovered.load(Ordering::Relaxed) == 0 {
+            self.uncovered.store(next, Ordering::Release);
+        }
+        self.active.store(now, Ordering::Relaxed);
+        self.quiet.store(false, Ordering::Relaxed);
+    }
+
+    /// After a message was carried out; `last` is the entity's last event.
+    pub(crate) fn settle(&self, last: Sequence) {
+        if last <= self.covered.load(Ordering::Relaxed) {
+            self.uncovered.store(0, Ordering::Release);
+        }
+    }
+
+    /// A message does not count any more.
+    pub(crate) fn done(&self) {
+        self.queued.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Loaded with, or stored up to, the event `covers`; `last` is the entity's last event.
+    pub(crate) fn covered(&self, covers: Sequence, last: Sequence, size: usize) {
+        self.covered.store(covers, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
+        let uncovered = if last <= covers { 0 } else { covers + 1 };
+        self.uncovered.store(uncovered, Ordering::Release);
+    }
+
+    pub(crate) fn uncovered(&self) -> Option<Sequence> {
+        Some(self.uncovered.load(Ordering::Acquire)).filter(|sequence| *sequence != 0)
+    }
+
+    pub(crate) fn set_quiet(&self) {
+        self.quiet.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Slot {
+    actor: ActorRef<ShellMessage>,
+    gate: Arc<Gate>,
+}
+
+/// A state that has left memory and is not yet in the snapshot store.
+#[derive(Clone)]
+pub(crate) struct Resting {
+    pub(crate) packed: Arc<Packed>,
+    /// No event of it that the snapshot store lacks is below this.
+    pub(crate) uncovered: Sequence,
+}
+
+/// Where an entity's state is to be had from when it becomes live.
+pub(crate) enum Origin {
+    /// From memory: it rested, or was never stored.
+    Resting(Resting),
+    /// From the snapshot store, if that has it.
+    Store,
+    /// Its actor died: from what was stored last, and the journal up to here.
+    Rebuild(Sequence),
+}
+
+#[derive(Default)]
+pub(crate) struct Region {
+    live: DashMap<Address, Slot, FxBuildHasher>,
+    resting: DashMap<Address, Resting, FxBuildHasher>,
+    /// Entities whose actor died; they are rebuilt when they become live again.
+    broken: Mutex<HashMap<Address, Sequence>>,
+    broken_count: AtomicUsize,
+    /// Shells without an entity.
+    free: Mutex<Vec<ActorRef<ShellMessage>>>,
+    supervisor: std::sync::OnceLock<ActorCell>,
+}
+
+/// What to do with a live entity that was looked at.
+pub(crate) struct Seen {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) idle_ms: u64,
+    pub(crate) quiet: bool,
+    pub(crate) size: usize,
+}
+
+impl Region {
+    pub(crate) fn supervise(&self, supervisor: ActorCell) {
+        // Set once, at the start of the node.
+        let _already = self.supervisor.set(supervisor);
+    }
+
+    /// Sends a message to its entity, which becomes live if it is not.
+    pub(crate) fn deliver(&self, envelope: Envelope, node: &Node) {
+        let to = envelope.to;
+        let mut message = ShellMessage::Deliver(envelope);
+        loop {
+            let sent = match self.live.get(&to) {
+                None => None,
+                Some(slot) => {
+                    slot.gate.queued.fetch_add(1, Ordering::Relaxed);
+                    match slot.actor.cast(message) {
+                        Ok(()) => return,
+                        Err(MessagingErr::SendErr(unsent)) => {
+                            message = unsent;
+                            Some(slot.actor.get_id())
+                        }
+                        // The other errors are about actors of another type or node.
+                        Err(_) => return,
+                    }
+                }
+            };
+            match sent {
+                Some(dead) => self.bury(to, dead, node),
+                None if self.activate(to, node) => {}
+                // Nobody can be hosted any more: askers learn it by being dropped.
+                None => return,
+            }
+        }
+    }
+
+    /// Makes an entity live, unless it is; `false` if the node is too broken for that.
+    fn activate(&self, at: Address, node: &Node) -> bool {
+        let Entry::Vacant(vacant) = self.live.entry(at) else { return true };
+        let Some(actor) = self.shell(node) else { return false };
+        let origin = self.origin(at);
+        let uncovered = match &origin {
+            Origin::Resting(resting) => resting.uncovered,
+            Origin::Store => 0,
+            // Not below any event since its last snapshot, which only a look at the journal would tell.
+            Origin::Rebuild(_) => 1,
+        };
+        let gate = Arc::new(Gate::new(at, node.clock.now(), uncovered));
+        let host = ShellMessage::Host { gate: Arc::clone(&gate), origin };
+        if actor.cast(host).is_err() {
+            // It died while it was free: take another one.
+            return true;
+        }
+        vacant.insert(Slot { actor, gate });
+        node.figures.activated(at.kind);
+        true
+    }
+
+    fn origin(&self, at: Address) -> Origin {
+        if self.broken_count.load(Ordering::Acquire) > 0 {
+            let mut broken = self.broken.lock();
+            if let Some(until) = broken.remove(&at) {
+                self.broken_count.store(broken.len(), Ordering::Release);
+                return Origin::Rebuild(until);
+            }
+        }
+        self.resting.get(&at).map_or(Origin::Store, |resting| Origin::Resting(resting.clone()))
+    }
+
+    fn shell(&self, node: &Node) -> Option<ActorRef<ShellMessage>> {
+        if let Some(actor) = self.free.lock().pop() {
+            return Some(actor);
+        }
+        shell::spawn(node.shared()?, self.supervisor.get()?.clone())
+    }
+
+    /// Takes an entity out of memory, unless a message is on its way to it. The state is found under
+    /// [`Origin::Resting`] until it is stored.
+    pub(crate) fn retire(&self, gate: &Gate, hosted: &dyn Hosted, node: &Node) -> bool {
+        let Entry::Occupied(occupied) = self.live.entry(gate.at) else { return false };
+        // This message itself is still counted.
+        if occupied.get().gate.queued.load(Ordering::Acquire) > 1 {
+            return false;
+        }
+        if let Some(uncovered) = gate.uncovered() {
+            match hosted.pack() {
+                Ok(packed) => {
+                    let resting = Resting { packed: Arc::new(packed), uncovered };
+                    self.resting.insert(gate.at, resting);
+                }
+                Err(error) => {
+                    tracing::error!(entity = ?gate.at, %error, "a state could not be encoded");
+                    return false;
+                }
+            }
+        }
+        let slot = occupied.remove();
+        self.free.lock().push(slot.actor);
+        node.figures.passivated(gate.at.kind);
+        true
+    }
+
+    /// An actor has died: its entity is rebuilt when it is needed next, which is at once.
+    pub(crate) fn bury(&self, at: Address, dead: ActorId, node: &Node) {
+        let Entry::Occupied(occupied) = self.live.entry(at) else { return };
+        if occupied.get().actor.get_id() != dead {
+            return;
+        }
+        let mut broken = self.broken.lock();
+        broken.insert(at, node.committer.next() - 1);
+        self.broken_count.store(broken.len(), Ordering::Release);
+        occupied.remove();
+        node.figures.restarted(at.kind);
+    }
+
+    /// The entity that an actor hosts.
+    pub(crate) fn hosted_by(&self, actor: ActorId) -> Option<Address> {
+        self.live.iter().find(|slot| slot.actor.get_id() == actor).map(|slot| *slot.key())
+    }
+
+    /// A state that rests until it is stored: at recovery, or as the snapshot of a live entity.
+    pub(crate) fn rest(&self, at: Address, resting: Resting) {
+        self.resting.insert(at, resting);
+    }
+
+    /// The state of one entity, if it rests.
+    pub(crate) fn resting_at(&self, at: Address) -> Option<Resting> {
+        self.resting.get(&at).map(|resting| resting.clone())
+    }
+
+    /// States that wait to be stored.
+    pub(crate) fn resting(&self) -> Vec<(Address, Resting)> {
+        self.resting.iter().map(|resting| (*resting.key(), resting.value().clone())).collect()
+    }
+
+    pub(crate) fn resting_count(&self) -> usize {
+        self.resting.len()
+    }
+
+    /// A state is in the snapshot store now: it need not rest, if it is still the newest.
+    pub(crate) fn stored(&self, at: Address, covers: Sequence) {
+        self.resting.remove_if(&at, |_, resting| resting.packed.covers <= covers);
+    }
+
+    /// The lowest sequence that a live or resting entity may need from the journal.
+    pub(crate) fn uncovered(&self) -> Option<Sequence> {
+        let live = self.live.iter().filter_map(|slot| slot.gate.uncovered()).min();
+        let resting = self.resting.iter().map(|resting| resting.uncovered).min();
+        let broken = (self.broken_count.load(Ordering::Acquire) > 0).then_some(1);
+        [live, resting, broken].into_iter().flatten().min()
+    }
+
+    /// A look at every live entity.
+    pub(crate) fn look(&self, now: Millis) -> Vec<Seen> {
+        let seen = |slot: dashmap::mapref::multiple::RefMulti<'_, Address, Slot>| Seen {
+            gate: Arc::clone(&slot.gate),
+            idle_ms: now.saturating_sub(slot.gate.active.load(Ordering::Relaxed)),
+            quiet: slot.gate.quiet.load(Ordering::Relaxed),
+            size: slot.gate.size.load(Ordering::Relaxed),
+        };
+        self.live.iter().map(seen).collect()
+    }
+
+    pub(crate) fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Live entities by kind.
+    pub(crate) fn live_by_kind(&self) -> Vec<(Kind, u64)> {
+        let mut counts = Kind::ALL.map(|kind| (kind, 0));
+        for slot in &self.live {
+            if let Some((_, count)) = counts.iter_mut().find(|(kind, _)| *kind == slot.key().kind) {
+                *count += 1;
+            }
+        }
+        counts.to_vec()
+    }
+
+    /// Sends something other than a message to a live entity's shell; it counts at the gate as one.
+    pub(crate) fn nudge(&self, at: Address, message: ShellMessage) {
+        if let Some(slot) = self.live.get(&at) {
+            slot.gate.queued.fetch_add(1, Ordering::Relaxed);
+            // A dead actor is buried by its supervisor.
+            let _dead = slot.actor.cast(message);
+        }
+    }
+
+    /// Ends every actor: the supervisor, and its children with it.
+    pub(crate) async fn stop(&self) {
+        self.free.lock().clear();
+        if let Some(supervisor) = self.supervisor.get() {
+            // Only an actor that is gone already cannot be stopped.
+            let _gone = supervisor.stop_and_wait(None, None).await;
+        }
+        self.live.clear();
+    }
+}

@@ -1,0 +1,221 @@
+//! The one actor that hosts any entity.
+//!
+//! A shell lives longer than what it hosts: when its entity leaves memory it is free for the next one, since
+//! starting an actor costs more than everything an order does.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use relampago_actors::{Address, Sequence, Stamp};
+use relampago_snapshots::StorageError;
+
+use crate::hosting::{self, Hosted};
+use crate::node::Node;
+use crate::record;
+use crate::region::{Envelope, Gate, Input, Origin, Resting};
+
+/// What comes to a shell.
+pub(crate) enum ShellMessage {
+    /// It is to host an entity from now on.
+    Host { gate: Arc<Gate>, origin: Origin },
+    /// For the entity.
+    Deliver(Envelope),
+    /// The entity's state is to be stored.
+    Snapshot,
+    /// The entity may leave memory if nothing is going on.
+    Retire,
+}
+
+/// The behaviour of every shell.
+pub(crate) struct Shell {
+    node: Arc<Node>,
+}
+
+/// The entity that a shell hosts.
+pub(crate) struct Hosting {
+    gate: Arc<Gate>,
+    hosted: Box<dyn Hosted>,
+}
+
+/// Starts a shell under the supervisor; `None` while the runtime shuts down.
+pub(crate) fn spawn(node: Arc<Node>, supervisor: ActorCell) -> Option<ActorRef<ShellMessage>> {
+    match ActorRuntime::spawn_linked_instant(None, Shell { node }, (), supervisor) {
+        Ok((actor, _started)) => Some(actor),
+        Err(error) => {
+            tracing::error!(%error, "an actor could not be started");
+            None
+        }
+    }
+}
+
+impl Actor for Shell {
+    type Msg = ShellMessage;
+    type State = Option<Hosting>;
+    type Arguments = ();
+
+    async fn pre_start(&self, _me: ActorRef<ShellMessage>, _: ()) -> Result<Self::State, ActorProcessingErr> {
+        Ok(None)
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<ShellMessage>,
+        message: ShellMessage,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ShellMessage::Host { gate, origin } => *state = Some(self.host(gate, origin).await?),
+            ShellMessage::Deliver(envelope) => self.deliver(envelope, state),
+            ShellMessage::Snapshot => self.snapshot(state),
+            ShellMessage::Retire => {
+                if state.as_ref().is_some_and(|hosting| hosting.hosted.idle()) {
+                    self.leave_if(state, true);
+                } else {
+                    self.leave_if(state, false);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shell {
+    fn deliver(&self, envelope: Envelope, state: &mut Option<Hosting>) {
+        let Some(Hosting { gate, hosted }) = state else { return };
+        let redriven = matches!(envelope.input, Input::Redrive);
+        gate.begin(self.node.committer.next(), self.node.clock.now());
+        hosted.handle(envelope, &self.node);
+        gate.settle(hosted.sequence());
+        if redriven && hosted.idle() {
+            gate.set_quiet();
+        }
+        let rest = hosted.at_rest();
+        self.leave_if(state, rest);
+    }
+
+    /// Ends the handling of a message; the entity leaves memory if it may and no other message waits.
+    fn leave_if(&self, state: &mut Option<Hosting>, may: bool) {
+        let Some(Hosting { gate, hosted }) = state else { return };
+        if may && self.node.region.retire(gate, hosted.as_ref(), &self.node) {
+            *state = None;
+        } else {
+            gate.done();
+        }
+    }
+
+    fn snapshot(&self, state: &mut Option<Hosting>) {
+        let Some(Hosting { gate, hosted }) = state else { return };
+        if let Some(uncovered) = gate.uncovered() {
+            match hosted.pack() {
+                Ok(packed) => {
+                    let (covers, size) = (packed.covers, packed.state.len());
+                    self.node.region.rest(gate.at, Resting { packed: Arc::new(packed), uncovered });
+                    gate.covered(covers, hosted.sequence(), size);
+                }
+                Err(error) => tracing::error!(entity = ?gate.at, %error, "a state could not be encoded"),
+            }
+        }
+        gate.done();
+    }
+
+    async fn host(&self, gate: Arc<Gate>, origin: Origin) -> Result<Hosting, ActorProcessingErr> {
+        let loaded = match origin {
+            Origin::Resting(resting) => self.load(&gate, Some(&resting), false),
+            Origin::Store => self.load(&gate, None, true),
+            Origin::Rebuild(until) => self.rebuild(&gate, until).await,
+        };
+        match loaded {
+            Ok(hosted) => Ok(Hosting { gate, hosted }),
+            Err(error) => {
+                // An entity that cannot be read must not seem blank: the node stops.
+                self.node.failure.set(format!("{:?} cannot be loaded: {error}", gate.at));
+                Err(error)
+            }
+        }
+    }
+
+    fn load(
+        &self,
+        gate: &Gate,
+        resting: Option<&Resting>,
+        look_in_store: bool,
+    ) -> Result<Box<dyn Hosted>, ActorProcessingErr> {
+        if let Some(Resting { packed, .. }) = resting {
+            return Ok(hosting::load(gate.at, Some((packed.covers, &packed.state)))?);
+        }
+        let stored = if look_in_store { self.node.store.get(&gate.at.key())? } else { None };
+        let hosted = hosting::load(gate.at, stored.as_ref().map(|found| (found.covers, &*found.state)))?;
+        if let Some(stored) = stored {
+            gate.covered(stored.covers, hosted.sequence(), stored.state.len());
+        }
+        Ok(hosted)
+    }
+
+    /// After a death: the last stored state, and every event since, those just submitted included.
+    async fn rebuild(&self, gate: &Gate, until: Sequence) -> Result<Box<dyn Hosted>, ActorProcessingErr> {
+        if !self.node.committer.reached(until).await {
+            return Err("the journal has failed".into());
+        }
+        let resting = self.node.region.resting_at(gate.at);
+        let mut hosted = self.load(gate, resting.as_ref(), true)?;
+        let (node, at) = (Arc::clone(&self.node), gate.at);
+        let hosted = tokio::task::spawn_blocking(move || -> Result<_, ActorProcessingErr> {
+            catch_up(at, hosted.as_mut(), &node)?;
+            hosted.publish(&node);
+            Ok(hosted)
+        })
+        .await??;
+        Ok(hosted)
+    }
+}
+
+/// Applies the journal's events of one entity that are not yet in its state.
+fn catch_up(at: Address, hosted: &mut dyn Hosted, node: &Node) -> Result<(), ActorProcessingErr> {
+    let from = (hosted.sequence() + 1).max(node.journal.first());
+    let mut outcome = Ok(());
+    let replayed: Result<(), StorageError> = node.journal.replay(from, &mut |sequence, bytes| {
+        let Some(parts) = record::parse(bytes).filter(|parts| parts.at == at) else {
+            return ControlFlow::Continue(());
+        };
+        outcome = hosted.replay(parts.event, Stamp { sequence, at: parts.time });
+        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    replayed?;
+    Ok(outcome?)
+}
+
+/// Watches over every shell: an entity whose actor died is rebuilt and goes on with what it owes.
+pub(crate) struct Supervisor {
+    pub(crate) node: Arc<Node>,
+}
+
+impl Actor for Supervisor {
+    type Msg = ();
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _me: ActorRef<()>, _: ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _me: ActorRef<()>,
+        event: SupervisionEvent,
+        _state: &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(who, error) = event {
+            let node = &self.node;
+            if let Some(at) = node.region.hosted_by(who.get_id()) {
+                tracing::error!(entity = ?at, %error, "an actor died; its entity is rebuilt");
+                node.region.bury(at, who.get_id(), node);
+                if node.failure.get().is_none() {
+                    let redrive = Envelope { to: at, input: Input::Redrive, asker: None, depends: 0 };
+                    node.region.deliver(redrive, node);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! Stores states that have left memory, and cuts the journal below what is stored.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use relampago_actors::{Address, Sequence};
+use relampago_snapshots::{SnapshotRecord, StorageError};
+
+use crate::node::Node;
+use crate::region::Resting;
+
+/// States stored with one wait for the disk.
+const STATES_A_PUT: usize = 16_384;
+
+/// The journal is cut once so many events can go: cutting costs a write to the archive.
+const EVENTS_A_CUT: u64 = 50_000;
+
+/// The snapshotter's thread: until `stop` is closed, or storing fails.
+pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
+    while stop.recv_timeout(node.limits.snapshot) == Err(RecvTimeoutError::Timeout) {
+        if let Err(error) = store_resting(node).and_then(|()| cut(node, EVENTS_A_CUT)) {
+            tracing::error!(%error, "snapshots failed: the node stops");
+            return node.failure.set(format!("snapshots failed: {error}"));
+        }
+    }
+}
+
+/// Stores every state whose events are durable.
+pub(crate) fn store_resting(node: &Node) -> Result<(), StorageError> {
+    let durable = node.committer.durable();
+    let mut resting = node.region.resting();
+    resting.retain(|(_, resting)| resting.packed.covers <= durable);
+    for part in resting.chunks(STATES_A_PUT) {
+        node.store.put(part.iter().map(record).collect::<Result<_, _>>()?)?;
+        for (at, resting) in part {
+            node.region.stored(*at, resting.packed.covers);
+        }
+    }
+    Ok(())
+}
+
+fn record((at, resting): &(Address, Resting)) -> Result<SnapshotRecord, StorageError> {
+    let packed = &resting.packed;
+    let mut index = Vec::with_capacity(48);
+    packed.index.store(&mut index).map_err(|source| StorageError::Codec {
+        file: format!("snapshot index of {at:?}").into(),
+        source: Arc::new(source),
+    })?;
+    Ok(SnapshotRecord { key: at.key(), covers: packed.covers, index, state: packed.state.clone() })
+}
+
+/// Cuts what no entity needs any more, if it is at least `least` events.
+pub(crate) fn cut(node: &Node, least: u64) -> Result<(), StorageError> {
+    // The durable end first: an event submitted later cannot lie below it.
+    let end = node.committer.durable() + 1;
+    let below: Sequence = node.region.uncovered().map_or(end, |uncovered| uncovered.min(end));
+    if below.saturating_sub(node.journal.first()) < least {
+        return Ok(());
+    }
+    node.journal.truncate_before(below)
+}

@@ -1,0 +1,268 @@
+//! Start and stop of a node.
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use ractor::ActorRuntime;
+use relampago_actors::Policy;
+use relampago_config::Settings;
+use relampago_gateways::Simulator;
+use relampago_snapshots::{
+    DiskJournal, DiskStore, Identity, Journal, JournalOptions, OpenReport, SnapshotStore, StoreOptions,
+};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::api::StartError;
+use crate::clock::Clock;
+use crate::committer::{Committer, Gather};
+use crate::deadlines::Deadlines;
+use crate::failure::Failure;
+use crate::figures::Figures;
+use crate::node::{Limits, Node};
+use crate::outbox::{self, Outbox, Patience};
+use crate::region::{Envelope, Input, Region};
+use crate::reply::Admitted;
+use crate::shell::{ShellMessage, Supervisor};
+use crate::views::{Catalogue, Orders};
+use crate::{recovery, router, snapshotter, sweeper};
+
+/// Late answers of providers that may wait.
+const LATE_ANSWERS: usize = 1024;
+
+/// How often a drain looks whether it is done.
+const DRAIN_POLL: Duration = Duration::from_millis(2);
+
+/// The longest that a drain waits for entities to settle; what is not settled then is owed after the start.
+const DRAIN_LONGEST: Duration = Duration::from_secs(10);
+
+/// The node's own threads.
+pub(crate) struct Threads {
+    committer: Mutex<Option<JoinHandle<()>>>,
+    snapshotter: Mutex<Option<JoinHandle<()>>>,
+    stop_snapshotter: Mutex<Option<mpsc::Sender<()>>>,
+}
+
+pub(crate) async fn start(settings: &Settings) -> Result<(Arc<Node>, Threads), StartError> {
+    let began = Instant::now();
+    let (late, late_answers) = tokio::sync::mpsc::channel(LATE_ANSWERS);
+    let (settings, figures) = (settings.clone(), Figures::register());
+    let opened = spawn_blocking(move || open(&settings, figures, Simulator::new(late), began));
+    let (node, owing) = opened.await.map_err(|error| StartError::System {
+        what: "the recovery panicked",
+        source: io::Error::other(error),
+    })??;
+    let threads = start_threads(&node)?;
+    supervise(&node).await?;
+    start_tasks(&node, late_answers);
+    for to in owing {
+        node.region.deliver(Envelope { to, input: Input::Redrive, asker: None, depends: 0 }, &node);
+    }
+    Ok((node, threads))
+}
+
+fn open(
+    settings: &Settings,
+    figures: Figures,
+    gateway: Simulator,
+    began: Instant,
+) -> Result<(Arc<Node>, recovery::Owing), StartError> {
+    let dir = settings.data.dir.clone();
+    let clock = Clock::default();
+    let identity = Identity::load_or_create(&dir, || fresh_identity(&clock))?;
+    let (journal, report) = DiskJournal::open(JournalOptions {
+        dir: dir.clone(),
+        journal_id: identity.journal_id,
+        segment_bytes: settings.journal.segment_bytes,
+        segments: settings.journal.segments,
+        feed_interval: settings.journal.feed_interval,
+        sled_segment_bytes: settings.journal.sled_segment_bytes,
+        cache_bytes: settings.journal.cache_bytes,
+        archive_retention_bytes: settings.journal.archive_retention_bytes,
+    })?;
+    let store = DiskStore::open(StoreOptions {
+        dir,
+        sled_segment_bytes: settings.journal.sled_segment_bytes,
+        cache_bytes: settings.journal.cache_bytes,
+    })?;
+    let stored = (Arc::new(journal) as Arc<dyn Journal>, Arc::new(store) as Arc<dyn SnapshotStore>);
+    let mut node = node(settings, figures, gateway, clock, identity.shop_secret, stored, report.last);
+    let owing = recovery::run(&node)?;
+    node.recovery = began.elapsed();
+    say(&report, node.recovery, owing.len());
+    // Tied to itself only now that nothing changes it any more.
+    let node = Arc::new_cyclic(|own| Node { own: own.clone(), ..node });
+    Ok((node, owing))
+}
+
+fn fresh_identity(clock: &Clock) -> Identity {
+    let random = || *uuid::Uuid::new_v4().as_bytes();
+    let mut shop_secret = [0; 32];
+    shop_secret[..16].copy_from_slice(&random());
+    shop_secret[16..].copy_from_slice(&random());
+    Identity { journal_id: random(), created_ms: clock.now(), shop_secret }
+}
+
+fn say(report: &OpenReport, took: Duration, owing: usize) {
+    tracing::info!(
+        last = report.last,
+        first = report.first,
+        from_log = report.from_log,
+        dropped_torn_record = report.dropped_torn,
+        direct_io = report.direct_io,
+        owing,
+        took_ms = took.as_millis() as u64,
+        "recovered"
+    );
+}
+
+fn node(
+    settings: &Settings,
+    figures: Figures,
+    gateway: Simulator,
+    clock: Clock,
+    secret: [u8; 32],
+    (journal, store): (Arc<dyn Journal>, Arc<dyn SnapshotStore>),
+    last: u64,
+) -> Node {
+    let (admitted, failure) = (Arc::new(Admitted::default()), Arc::new(Failure::default()));
+    let gather = Gather { longest: settings.journal.gather_max, percent: settings.journal.gather_percent };
+    let patience = Patience {
+        one: settings.payments.provider_timeout,
+        all: settings.payments.wait,
+        retries: settings.payments.retries,
+    };
+    let ms = |duration: Duration| duration.as_millis() as u64;
+    Node {
+        own: std::sync::Weak::new(),
+        clock,
+        policy: Policy {
+            reservation_ttl_ms: ms(settings.orders.reservation_ttl),
+            payment_deadline_ms: ms(settings.payments.deadline),
+            cart_ttl_ms: ms(settings.carts.ttl),
+        },
+        limits: Limits {
+            in_flight: settings.server.max_in_flight,
+            resident: settings.engine.resident_entities,
+            idle: settings.engine.idle_timeout,
+            redrive: settings.engine.redrive_interval,
+            snapshot: settings.engine.snapshot_interval,
+            snapshot_events: settings.engine.snapshot_events,
+        },
+        committer: Committer::new(router::JOURNAL, last, gather, Arc::clone(&admitted), Arc::clone(&failure)),
+        admitted,
+        failure,
+        region: Region::default(),
+        deadlines: Deadlines::default(),
+        outbox: Outbox::new(Arc::new(gateway), patience),
+        catalogue: Catalogue::default(),
+        orders: Orders::default(),
+        figures,
+        journal,
+        store,
+        secret,
+        recovery: Duration::ZERO,
+        stopping: AtomicBool::new(false),
+    }
+}
+
+fn start_threads(node: &Arc<Node>) -> Result<Threads, StartError> {
+    let system = |source| StartError::System { what: "a thread could not be started", source };
+    let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    let committing = Arc::clone(node);
+    let committer = thread("committer")
+        .spawn(move || {
+            let _guard = EndsTheNode(&committing.failure, "the committer panicked");
+            committing.committer.run(committing.journal.as_ref());
+        })
+        .map_err(system)?;
+    let (stop, stopped) = mpsc::channel();
+    let storing = Arc::clone(node);
+    let snapshotter = thread("snapshotter")
+        .spawn(move || {
+            let _guard = EndsTheNode(&storing.failure, "the snapshotter panicked");
+            snapshotter::run(&storing, &stopped);
+        })
+        .map_err(system)?;
+    Ok(Threads {
+        committer: Mutex::new(Some(committer)),
+        snapshotter: Mutex::new(Some(snapshotter)),
+        stop_snapshotter: Mutex::new(Some(stop)),
+    })
+}
+
+/// A panic in one of the node's own threads ends the node.
+struct EndsTheNode<'a>(&'a Failure, &'static str);
+
+impl Drop for EndsTheNode<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set(self.1.to_owned());
+        }
+    }
+}
+
+async fn supervise(node: &Arc<Node>) -> Result<(), StartError> {
+    let supervisor = Supervisor { node: Arc::clone(node) };
+    let (actor, _handle) = ActorRuntime::spawn(None, supervisor, ()).await.map_err(|error| {
+        StartError::System { what: "the supervisor could not be started", source: io::Error::other(error.to_string()) }
+    })?;
+    node.region.supervise(actor.get_cell());
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "each ends when the node is gone or stops")]
+fn start_tasks(node: &Arc<Node>, late: tokio::sync::mpsc::Receiver<relampago_gateways::LateAnswer>) {
+    tokio::spawn(outbox::listen(Arc::downgrade(node), late));
+    tokio::spawn(sweeper::wake(Arc::downgrade(node)));
+    // Often enough for the shortest of what it looks after.
+    let every = node.limits.redrive.min(node.limits.idle).min(node.limits.snapshot);
+    tokio::spawn(sweeper::sweep(Arc::downgrade(node), every));
+}
+
+/// Finishes what is in flight, stores all states, closes journal and store.
+pub(crate) async fn drain(node: &Arc<Node>, threads: &Threads) -> Result<(), StartError> {
+    let until = Instant::now() + DRAIN_LONGEST;
+    settle(until, || node.admitted.count() == 0 || node.failure.get().is_some()).await;
+    // Behind every message that is on its way.
+    for seen in node.region.look(node.clock.now()) {
+        node.region.nudge(seen.gate.at, ShellMessage::Snapshot);
+    }
+    settle(until, || node.region.look(0).iter().all(|seen| seen.gate.uncovered().is_none())).await;
+    let (node, committer, snapshotter) =
+        (Arc::clone(node), threads.committer.lock().take(), threads.snapshotter.lock().take());
+    drop(threads.stop_snapshotter.lock().take());
+    node.committer.close();
+    node.region.stop().await;
+    let closed = spawn_blocking(move || {
+        for thread in [committer, snapshotter].into_iter().flatten() {
+            // A panic has been noted as the node's failure.
+            let _panicked = thread.join();
+        }
+        close(&node)
+    });
+    closed.await.map_err(|error| StartError::System {
+        what: "the last writes panicked",
+        source: io::Error::other(error),
+    })?
+}
+
+fn close(node: &Node) -> Result<(), StartError> {
+    if node.failure.get().is_none() {
+        snapshotter::store_resting(node)?;
+        snapshotter::cut(node, 1)?;
+    }
+    node.journal.close()?;
+    node.store.close()?;
+    Ok(())
+}
+
+async fn settle(until: Instant, done: impl Fn() -> bool) {
+    while !done() && Instant::now() < until {
+        sleep(DRAIN_POLL).await;
+    }
+}

@@ -1,0 +1,85 @@
+//! The engine's clockwork: deadlines that come due, effects sent again, entities that leave memory, and
+//! states that are due for a snapshot.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::node::Node;
+use crate::region::{Envelope, Input, Seen};
+use crate::shell::ShellMessage;
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Entities woken by their deadline in one tick: what expires at once is spread over time.
+const WOKEN_A_TICK: usize = 1024;
+
+/// A state is stored again at the earliest after as many events as this part of its size in bytes, so that
+/// the cost of a large state stays in proportion to what happens to it.
+const BYTES_AN_EVENT: u64 = 16;
+
+/// Wakes what is due until the node is gone.
+pub(crate) async fn wake(node: Weak<Node>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(node) = node.upgrade() else { return };
+        if node.is_stopping() {
+            return;
+        }
+        // What is woken needs memory: no more than there is room for.
+        let room = node.limits.resident.saturating_sub(node.region.live_count()).clamp(64, WOKEN_A_TICK);
+        for to in node.deadlines.due(node.clock.now(), room) {
+            node.region.deliver(Envelope { to, input: Input::Deadline, asker: None, depends: 0 }, &node);
+        }
+    }
+}
+
+/// Looks after live entities until the node is gone.
+pub(crate) async fn sweep(node: Weak<Node>, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(node) = node.upgrade() else { return };
+        if node.is_stopping() {
+            return;
+        }
+        node.orders.fold();
+        let live = node.region.look(node.clock.now());
+        let idle_ms = idle_limit(&live, &node);
+        for seen in live {
+            look_after(&seen, idle_ms, &node);
+        }
+    }
+}
+
+/// How long an entity may be idle: shorter when there are more than may stay.
+fn idle_limit(live: &[Seen], node: &Node) -> u64 {
+    let configured = node.limits.idle.as_millis() as u64;
+    let excess = live.len().saturating_sub(node.limits.resident);
+    if excess == 0 {
+        return configured;
+    }
+    let mut idle: Vec<u64> = live.iter().map(|seen| seen.idle_ms).collect();
+    let (_, limit, _) = idle.select_nth_unstable_by(excess - 1, |a, b| b.cmp(a));
+    configured.min(*limit)
+}
+
+fn look_after(seen: &Seen, idle_ms: u64, node: &Node) {
+    let at = seen.gate.at;
+    if !seen.quiet && seen.idle_ms >= node.limits.redrive.as_millis() as u64 {
+        let redrive = Envelope { to: at, input: Input::Redrive, asker: None, depends: 0 };
+        node.region.nudge(at, ShellMessage::Deliver(redrive));
+    }
+    if seen.idle_ms >= idle_ms {
+        return node.region.nudge(at, ShellMessage::Retire);
+    }
+    let due = node.limits.snapshot_events.max(seen.size as u64 / BYTES_AN_EVENT);
+    if seen.gate.uncovered().is_some_and(|first| node.committer.next().saturating_sub(first) >= due) {
+        node.region.nudge(at, ShellMessage::Snapshot);
+    }
+}

@@ -1,0 +1,7 @@
+//! Read models, folded from events: what lists show, and what decisions may know of products.
+
+mod catalogue;
+mod orders;
+
+pub(crate) use catalogue::{Catalogue, StockHandle};
+pub(crate) use orders::Orders;

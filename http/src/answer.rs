@@ -1,0 +1,136 @@
+//! Successful answers: body and headers, built once.
+
+use std::fmt::{Display, Write};
+
+use axum::http::header::{
+    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, InvalidHeaderValue, LINK, LOCATION, VARY,
+};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::BytesMut;
+use relampago_engine::{Answered, Commit};
+use serde::Serialize;
+
+use crate::error::{Kind, Problem};
+use crate::etag::{ETag, none_match};
+
+/// The position in the journal that an answer reflects.
+pub(crate) const COMMIT: HeaderName = HeaderName::from_static("relampago-commit");
+/// Says that an answer was given before under the same idempotency key.
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// The position that a list reflects.
+const VIEW_POSITION: HeaderName = HeaderName::from_static("relampago-view-position");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
+
+/// What an answer about an entity reflects.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    commit: Commit,
+    replayed: bool,
+}
+
+impl From<&Answered> for Stamp {
+    fn from(answered: &Answered) -> Self {
+        Self { commit: answered.commit, replayed: answered.replayed }
+    }
+}
+
+/// An answer about one entity.
+pub(crate) fn entity(
+    status: StatusCode,
+    body: &impl Serialize,
+    etag: ETag,
+    stamp: Stamp,
+) -> Result<Response, Problem> {
+    let mut response = json(status, body)?;
+    describe(response.headers_mut(), stamp, Some(etag));
+    Ok(response)
+}
+
+/// As [`entity`] with 200, or 304 if the caller has this very state.
+pub(crate) fn shown(
+    request: &HeaderMap,
+    body: &impl Serialize,
+    etag: ETag,
+    stamp: Stamp,
+) -> Result<Response, Problem> {
+    if !none_match(request.get_all(IF_NONE_MATCH), etag) {
+        return entity(StatusCode::OK, body, etag, stamp);
+    }
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    describe(response.headers_mut(), stamp, Some(etag));
+    Ok(response)
+}
+
+/// Done, and nothing to show: 204.
+pub(crate) fn gone(stamp: Stamp) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    describe(response.headers_mut(), stamp, None);
+    response
+}
+
+/// An answer about an entity that has no version of its own, such as a history.
+pub(crate) fn report(body: &impl Serialize, stamp: Stamp) -> Result<Response, Problem> {
+    let mut response = json(StatusCode::OK, body)?;
+    describe(response.headers_mut(), stamp, None);
+    Ok(response)
+}
+
+/// A page of a list, with the link to the next one.
+pub(crate) fn page(
+    body: &impl Serialize,
+    position: Commit,
+    next: Option<String>,
+) -> Result<Response, Problem> {
+    let mut response = json(StatusCode::OK, body)?;
+    let headers = response.headers_mut();
+    insert(headers, VIEW_POSITION, header_value(position));
+    let link = next.map(|path| format_args!("<{path}>; rel=\"next\"").to_string());
+    insert(headers, LINK, link.and_then(header_value));
+    headers.insert(VARY, BY_LANGUAGE);
+    Ok(response)
+}
+
+/// Any JSON.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
+    let body = serde_json::to_vec(body).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written");
+        Problem::new(Kind::INTERNAL, "The server made a mistake.")
+    })?;
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    Ok(response)
+}
+
+/// Says where the thing that was made is.
+pub(crate) fn located(mut response: Response, path: impl Display) -> Response {
+    insert(response.headers_mut(), LOCATION, header_value(path));
+    response
+}
+
+fn describe(headers: &mut HeaderMap, stamp: Stamp, etag: Option<ETag>) {
+    insert(headers, COMMIT, header_value(stamp.commit));
+    insert(headers, ETAG, etag.and_then(header_value));
+    if stamp.replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    headers.insert(VARY, BY_LANGUAGE);
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        headers.insert(name, value);
+    }
+}
+
+/// A header value of something that is written in visible ASCII, which all our positions, tags and paths are.
+pub(crate) fn header_value(value: impl Display) -> Option<HeaderValue> {
+    let mut text = BytesMut::with_capacity(64);
+    write!(text, "{value}").ok()?;
+    let value: Result<HeaderValue, InvalidHeaderValue> = HeaderValue::from_maybe_shared(text.freeze());
+    value.ok()
+}

@@ -1,0 +1,302 @@
+//! Problems: every answer outside 2xx and 304, as RFC 9457 has it.
+//!
+//! [`Kind`] is the one table of codes and statuses; [`refusal`] says which rejection of the domain is which.
+
+mod kind;
+mod refusal;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::Response;
+use relampago_actors::cart::PriceChange;
+use relampago_actors::line::Shortage;
+use relampago_actors::{Id, payment};
+use relampago_config::Locale;
+use relampago_engine::{AskError, Commit};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use utoipa::ToSchema;
+
+pub(crate) use kind::Kind;
+
+use crate::answer::{COMMIT, REPLAYED, header_value};
+use crate::json::{IdText, Money, Payment};
+use crate::trace::TraceId;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"relampago\"");
+const INVALID_TOKEN: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"relampago\", error=\"invalid_token\"");
+
+/// A field at fault.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, ToSchema)]
+pub(crate) struct FieldError {
+    /// Its name, from the body's root or the query: `items[0].quantity`.
+    #[schema(example = "items[0].quantity")]
+    pub(crate) field: Cow<'static, str>,
+    /// What is wrong with it.
+    #[schema(example = "must be a whole number from 1 to 999")]
+    pub(crate) message: Cow<'static, str>,
+}
+
+/// Why a request was not carried out. Boxed, so that a `Result` stays small.
+#[derive(Debug)]
+pub(crate) struct Problem(Box<Content>);
+
+#[derive(Debug)]
+struct Content {
+    kind: Kind,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    extra: Extra,
+    commit: Option<Commit>,
+    retry_after_s: Option<u64>,
+    replayed: bool,
+}
+
+/// What some problems tell beyond the common members.
+#[derive(Debug)]
+pub(crate) enum Extra {
+    /// Nothing.
+    None,
+    /// `order_id`: the order that a cart was turned into.
+    Order(Id),
+    /// `items`: what is sold out.
+    Shortages(Vec<Shortage>),
+    /// `items`: prices that changed.
+    Prices(Vec<PriceChange>),
+    /// `payment`: the declined payment.
+    Payment(Box<payment::View>, Locale),
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Content {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            extra: Extra::None,
+            commit: None,
+            retry_after_s: None,
+            replayed: false,
+        }))
+    }
+
+    /// Fields are missing, unknown, ill-typed or out of range.
+    pub(crate) fn validation(errors: Vec<FieldError>) -> Self {
+        let mut problem = Self::new(Kind::VALIDATION_FAILED, "Some fields are not acceptable; see errors.");
+        problem.0.errors = errors;
+        problem
+    }
+
+    /// One field is not acceptable.
+    pub(crate) fn field(
+        field: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::validation(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    /// The engine answered something that the question does not have as an answer: our mistake.
+    pub(crate) fn unexpected_reply() -> Self {
+        tracing::error!("the engine's reply does not fit the question");
+        Self::new(Kind::INTERNAL, "The server made a mistake.")
+    }
+
+    pub(crate) fn with_extra(mut self, extra: Extra) -> Self {
+        self.0.extra = extra;
+        self
+    }
+
+    pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    /// The position in the journal that the refusal reflects.
+    pub(crate) fn at(mut self, commit: Commit) -> Self {
+        self.0.commit = Some(commit);
+        self
+    }
+
+    pub(crate) fn retry_after_s(mut self, seconds: u64) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self
+    }
+
+    pub(crate) fn replayed(mut self, replayed: bool) -> Self {
+        self.0.replayed = replayed;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    #[cfg(test)]
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
+    /// The answer to send.
+    pub(crate) fn into_response(self, trace: TraceId) -> Response {
+        let Content { kind, commit, retry_after_s, replayed, .. } = *self.0;
+        if kind.status.is_server_error() {
+            tracing::warn!(code = kind.code, trace_id = %trace, detail = %self.0.detail, "request failed");
+        }
+        // Writing to memory fails only where a `Serialize` does, and none of ours does.
+        let body = serde_json::to_vec(&Document { content: &self.0, trace }).unwrap_or_default();
+        let mut response = Response::new(body.into());
+        *response.status_mut() = kind.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+        if kind.status == StatusCode::UNAUTHORIZED {
+            let bad_token = kind == Kind::INVALID_TOKEN;
+            headers.insert(WWW_AUTHENTICATE, if bad_token { INVALID_TOKEN } else { CHALLENGE });
+        }
+        let mut insert = |name: HeaderName, value: Option<HeaderValue>| {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        };
+        insert(RETRY_AFTER, retry_after_s.map(HeaderValue::from));
+        insert(COMMIT, commit.and_then(header_value));
+        insert(REPLAYED, replayed.then(|| HeaderValue::from_static("true")));
+        response
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Rejected { rejection, commit } => Self::from(rejection).at(commit),
+            AskError::Overloaded { retry_after } => {
+                let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+                Self::overloaded().retry_after_s(seconds.max(1))
+            }
+            AskError::OutcomeUnknown => Self::outcome_unknown(),
+            AskError::Faulted => Self::new(Kind::INTERNAL, "The request could not be carried out."),
+            AskError::Stopping => Self::shutting_down(),
+        }
+    }
+}
+
+impl Problem {
+    /// The server's limit is reached.
+    pub(crate) fn overloaded() -> Self {
+        let detail = "Too many requests are in flight; nothing was done. Try again.";
+        Self::new(Kind::OVERLOADED, detail).retry_after_s(1)
+    }
+
+    /// It may have happened or not.
+    pub(crate) fn outcome_unknown() -> Self {
+        let detail = "The server cannot say whether it happened. Try again with the same idempotency key.";
+        Self::new(Kind::OUTCOME_UNKNOWN, detail)
+    }
+
+    /// The server is going away.
+    pub(crate) fn shutting_down() -> Self {
+        Self::new(Kind::SHUTTING_DOWN, "The server is shutting down. Try again.").retry_after_s(1)
+    }
+
+    /// Nothing is served under this path.
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(Kind::NOT_FOUND, "There is nothing under this path.")
+    }
+
+    /// The path is there, the method is not.
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(Kind::METHOD_NOT_ALLOWED, "This path does not take this method; see Allow.")
+    }
+}
+
+/// A problem as it is written.
+struct Document<'a> {
+    content: &'a Content,
+    trace: TraceId,
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Content { kind, detail, errors, extra, .. } = self.content;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", &Urn(kind.code))?;
+        map.serialize_entry("title", kind.title)?;
+        map.serialize_entry("status", &kind.status.as_u16())?;
+        map.serialize_entry("detail", detail)?;
+        map.serialize_entry("code", kind.code)?;
+        map.serialize_entry("retryable", &kind.retryable)?;
+        if !errors.is_empty() {
+            map.serialize_entry("errors", errors)?;
+        }
+        match extra {
+            Extra::None => {}
+            Extra::Order(order) => map.serialize_entry("order_id", &IdText(*order))?,
+            Extra::Shortages(items) => {
+                map.serialize_entry("items", &Each(items, |item: &Shortage| ShortageItem {
+                    sku: Arc::clone(&item.sku),
+                    requested: item.requested,
+                    available: item.available,
+                }))?;
+            }
+            Extra::Prices(items) => {
+                map.serialize_entry("items", &Each(items, |item: &PriceChange| PriceItem {
+                    sku: Arc::clone(&item.sku),
+                    old: Money::new(item.old, item.currency),
+                    new: Money::new(item.new, item.currency),
+                }))?;
+            }
+            Extra::Payment(view, locale) => {
+                map.serialize_entry("payment", &Payment::new(view, *locale))?;
+            }
+        }
+        map.serialize_entry("trace_id", &self.trace)?;
+        map.end()
+    }
+}
+
+/// `urn:relampago:problem:<code>`.
+struct Urn(&'static str);
+
+impl Serialize for Urn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("urn:relampago:problem:{}", self.0))
+    }
+}
+
+/// A list, each entry written in another form.
+struct Each<'a, T, F>(&'a [T], F);
+
+impl<T, U: Serialize, F: Fn(&T) -> U> Serialize for Each<'_, T, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(&self.1))
+    }
+}
+
+/// A line that cannot be had in full.
+#[derive(serde::Serialize, ToSchema)]
+pub(crate) struct ShortageItem {
+    /// Of which.
+    #[schema(value_type = String, example = "LAMP-1")]
+    sku: Arc<str>,
+    /// Units wanted.
+    requested: u32,
+    /// Units that could be had.
+    available: i64,
+}
+
+/// A price that is not any more what it was when the line was added.
+#[derive(serde::Serialize, ToSchema)]
+pub(crate) struct PriceItem {
+    /// Of which.
+    #[schema(value_type = String, example = "LAMP-1")]
+    sku: Arc<str>,
+    /// Then.
+    old: Money,
+    /// Now.
+    new: Money,
+}

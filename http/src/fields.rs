@@ -1,0 +1,388 @@
+//! Request bodies: one pass that takes a JSON object apart, then one reader for each field.
+//!
+//! Nothing becomes a `serde_json::Value`: a field is a slice of the body until its reader makes a value of
+//! it, so that money is never a float and every field at fault is named, not only the first.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use relampago_actors::Id;
+use relampago_actors::money::{Currency, Decimal};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::{FieldError, Kind, Problem};
+
+/// Objects and arrays within one another at the most.
+const MAX_DEPTH: usize = 32;
+
+/// Why a field is not acceptable, as the rest of a sentence that begins with its name.
+pub(crate) type Fault = Cow<'static, str>;
+
+/// The members of a JSON object that have not been read yet, and the faults found so far.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    whole: &'a str,
+    /// Where the object stands, for the names of its fields: entry so-and-so of this list.
+    within: Option<(&'static str, usize)>,
+    members: Vec<Member<'a>>,
+    errors: Vec<FieldError>,
+}
+
+#[derive(Debug)]
+struct Member<'a> {
+    name: Cow<'a, str>,
+    /// `None` once it has been read.
+    value: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    /// Takes a body apart.
+    ///
+    /// # Errors
+    /// 400 `malformed_json` unless it is one JSON object in UTF-8, nested 32 levels at most, without a
+    /// duplicate member at its root.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Problem> {
+        let whole = std::str::from_utf8(body).map_err(|_| malformed("The body is not UTF-8."))?;
+        if depth(whole) > MAX_DEPTH {
+            return Err(malformed(format!("The body is nested more than {MAX_DEPTH} levels deep.")));
+        }
+        let mut json = serde_json::Deserializer::from_str(whole);
+        let members = json.deserialize_map(Members).and_then(|members| json.end().map(|()| members));
+        let members = members.map_err(|error| malformed(format!("The body is not a JSON object: {error}.")))?;
+        Ok(Self { whole, within: None, members, errors: Vec::new() })
+    }
+
+    /// As [`Fields::parse`]; an empty body is an empty object.
+    pub(crate) fn parse_or_empty(body: &'a [u8]) -> Result<Self, Problem> {
+        Self::parse(if body.is_empty() { b"{}" } else { body })
+    }
+
+    /// A field that may be missing or null. `None` also if it is at fault, which is noted.
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Fault>,
+    ) -> Option<T> {
+        self.present(name, read).flatten()
+    }
+
+    /// As [`Fields::optional`], but tells null (`Some(None)`) from missing (`None`).
+    pub(crate) fn present<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Fault>,
+    ) -> Option<Option<T>> {
+        let raw = self.take(name)?;
+        if raw.get() == "null" {
+            return Some(None);
+        }
+        match read(raw) {
+            Ok(value) => Some(Some(value)),
+            Err(fault) => {
+                self.fault(name, fault);
+                None
+            }
+        }
+    }
+
+    /// A field that has to be there. `None` if it is not or is at fault, which is noted.
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Fault>,
+    ) -> Option<T> {
+        match self.take(name) {
+            Some(raw) if raw.get() != "null" => read(raw).map_err(|fault| self.fault(name, fault)).ok(),
+            _ => {
+                self.fault(name, "is required".into());
+                None
+            }
+        }
+    }
+
+    /// A list of objects, `1..=most` of them, each read by `read`.
+    ///
+    /// # Errors
+    /// 400 if an array stands where an object belongs, or an object has a duplicate member.
+    pub(crate) fn objects<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        read: impl Fn(&mut Fields<'a>) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, Problem> {
+        let entries = self.required(name, |raw| {
+            let entries: Vec<&RawValue> =
+                serde_json::from_str(raw.get()).map_err(|_| Fault::from("must be a list"))?;
+            let fits = (1..=most).contains(&entries.len());
+            if fits { Ok(entries) } else { Err(format!("must have 1 to {most} entries").into()) }
+        });
+        let Some(entries) = entries else { return Ok(None) };
+        let mut all = Some(Vec::with_capacity(entries.len()));
+        for (index, entry) in entries.into_iter().enumerate() {
+            let value = match self.entry(name, index, entry)? {
+                Some(mut fields) => {
+                    let value = read(&mut fields);
+                    fields.note_unknown();
+                    self.errors.append(&mut fields.errors);
+                    value
+                }
+                None => None,
+            };
+            all = all.zip(value).map(|(mut all, value)| {
+                all.push(value);
+                all
+            });
+        }
+        Ok(all)
+    }
+
+    fn entry(
+        &mut self,
+        list: &'static str,
+        index: usize,
+        entry: &'a RawValue,
+    ) -> Result<Option<Fields<'a>>, Problem> {
+        if !entry.get().starts_with(['{', '[']) {
+            let field = format!("{list}[{index}]").into();
+            self.errors.push(FieldError { field, message: "must be an object".into() });
+            return Ok(None);
+        }
+        let members = serde_json::Deserializer::from_str(entry.get()).deserialize_map(Members);
+        let members =
+            members.map_err(|error| malformed(format!("{list}[{index}] is not a JSON object: {error}.")))?;
+        let within = Some((list, index));
+        Ok(Some(Fields { whole: entry.get(), within, members, errors: Vec::new() }))
+    }
+
+    /// Notes what is wrong with a field.
+    pub(crate) fn fault(&mut self, name: impl Into<Cow<'static, str>>, message: Fault) {
+        let name = name.into();
+        let field = match self.within {
+            None => name,
+            Some((list, index)) => format!("{list}[{index}].{name}").into(),
+        };
+        self.errors.push(FieldError { field, message });
+    }
+
+    /// The value, if it could be made and every field was known and acceptable.
+    ///
+    /// # Errors
+    /// 422 with every field at fault; 400 if the body has a duplicate member anywhere.
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Problem> {
+        self.note_unknown();
+        match value {
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => {
+                // What is not well-formed is judged before the schema, also in fields nobody reads.
+                strict(self.whole)?;
+                Err(Problem::validation(self.errors))
+            }
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.members.iter_mut().find(|member| member.name == name)?.value.take()
+    }
+
+    fn note_unknown(&mut self) {
+        let unknown: Vec<String> = (self.members.iter())
+            .filter(|member| member.value.is_some())
+            .map(|member| member.name.clone().into_owned())
+            .collect();
+        for name in unknown {
+            self.fault(name, "is not a known field".into());
+        }
+    }
+}
+
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Problem {
+    Problem::new(Kind::MALFORMED_JSON, detail)
+}
+
+/// How deep objects and arrays are nested, if the text is JSON.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Refuses duplicate members at any level. The text is not nested deeper than [`MAX_DEPTH`].
+fn strict(text: &str) -> Result<(), Problem> {
+    let checked: Result<Strict, _> = serde_json::from_str(text);
+    checked.map(|_| ()).map_err(|error| malformed(format!("The body is not well-formed: {error}.")))
+}
+
+/// Text that is borrowed unless it holds escapes.
+#[derive(serde::Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<Member<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Vec<Member<'de>> = Vec::with_capacity(8);
+        while let Some(Text(name)) = map.next_key()? {
+            if members.iter().any(|member| member.name == name) {
+                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
+            }
+            members.push(Member { name, value: Some(map.next_value()?) });
+        }
+        Ok(members)
+    }
+}
+
+/// Any JSON without duplicate members.
+struct Strict;
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON without duplicate members")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value::<Self>()?;
+            if let Some(name) = names.replace(name) {
+                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
+            }
+        }
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+}
+
+fn string(raw: &RawValue) -> Result<Cow<'_, str>, Fault> {
+    if !raw.get().starts_with('"') {
+        return Err("must be a string".into());
+    }
+    serde_json::from_str::<Text<'_>>(raw.get()).map(|text| text.0).map_err(|_| "must be valid Unicode".into())
+}
+
+/// Reads a string of so many characters.
+pub(crate) fn text(length: RangeInclusive<usize>) -> impl FnOnce(&RawValue) -> Result<Arc<str>, Fault> {
+    move |raw| {
+        let text = string(raw)?;
+        if length.contains(&text.chars().count()) {
+            return Ok(text.into());
+        }
+        Err(format!("must have {} to {} characters", length.start(), length.end()).into())
+    }
+}
+
+/// Reads a whole number within bounds, written without point or exponent.
+pub(crate) fn whole(bounds: RangeInclusive<i64>) -> impl FnOnce(&RawValue) -> Result<i64, Fault> {
+    move |raw| {
+        let number = raw.get().parse::<i64>().ok().filter(|number| bounds.contains(number));
+        number.ok_or_else(|| {
+            format!("must be a whole number from {} to {}", bounds.start(), bounds.end()).into()
+        })
+    }
+}
+
+/// Reads an id.
+pub(crate) fn id(raw: &RawValue) -> Result<Id, Fault> {
+    string(raw)?.parse().map_err(|_| "must be a UUID".into())
+}
+
+/// Reads a decimal number from a string or a number, digit by digit.
+pub(crate) fn decimal(raw: &RawValue) -> Result<Decimal, Fault> {
+    let text = if raw.get().starts_with('"') { string(raw)? } else { raw.get().into() };
+    text.parse::<Decimal>().map_err(|error| error.to_string().into())
+}
+
+/// Reads an ISO 4217 code.
+pub(crate) fn currency(raw: &RawValue) -> Result<Currency, Fault> {
+    string(raw)?.parse::<Currency>().map_err(|error| error.to_string().into())
+}
+
+/// Reads one of some names.
+pub(crate) fn one_of<T: Copy>(
+    names: &'static [(&'static str, T)],
+) -> impl FnOnce(&RawValue) -> Result<T, Fault> {
+    move |raw| {
+        let given = string(raw)?;
+        let known = names.iter().find(|(name, _)| *name == given);
+        known.map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+            format!("must be one of {}", names.join(", ")).into()
+        })
+    }
+}
+
+/// Reads any object of at most so many bytes, as its JSON text.
+pub(crate) fn object(most_bytes: usize) -> impl FnOnce(&RawValue) -> Result<&str, Fault> {
+    move |raw| {
+        let text = raw.get();
+        if !text.starts_with('{') {
+            return Err("must be an object".into());
+        }
+        if text.len() > most_bytes {
+            return Err(format!("must have at most {most_bytes} bytes").into());
+        }
+        // A duplicate member makes the field a fault, and the fault makes `finish` look at the whole body.
+        strict(text).map(|()| text).map_err(|_| "has a duplicate member".into())
+    }
+}
+
+#[cfg(test)]
+#[path = "fields_tests.rs"]
+mod tests;

@@ -1,0 +1,43 @@
+# `just` lists what there is to do.
+default:
+    @just --list
+
+# Everything that CI runs; changes nothing in the clone.
+check:
+    .ci/run
+
+# Formats the sources.
+fmt:
+    cargo fmt --all
+
+# Runs all tests.
+test *ARGS:
+    cargo test --workspace {{ ARGS }}
+
+# Runs all tests at their full length: a million events to recover, long crash loops.
+test-long:
+    RELAMPAGO_LONG=1 cargo test --release --workspace
+
+# Starts a shop on 127.0.0.1:8080.
+serve *ARGS:
+    cargo run --release -- serve {{ ARGS }}
+
+# Holds a flash sale, kills its server in the middle and audits the outcome.
+demo *ARGS:
+    cargo run --release -- demo {{ ARGS }}
+
+# Kills the server under load again and again and looks for what it acknowledged.
+crash:
+    cargo test -p relampago-tests --test blackbox recovery -- --nocapture
+
+# Cuts the power of the disk under the server (root, loop devices).
+powercut:
+    cargo test -p relampago-tests --test blackbox power_cut -- --nocapture
+
+# Micro benches of the parts.
+bench *ARGS:
+    cargo bench -p relampago-benches {{ ARGS }}
+
+# Licences, advisories and sources of what we depend on.
+deny:
+    cargo deny check

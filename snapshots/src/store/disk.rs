@@ -1,0 +1,336 @@
+//! The snapshot store on disk.
+
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    EntityKey, ScanVisit, Snapshot, SnapshotRecord, SnapshotStore, StoreOptions, StoreStats,
+    pack::{self, Entry, Index, PackBuilder},
+    usage::{Location, Usage},
+};
+use crate::{
+    StorageError,
+    disk::Disk,
+    error::Place,
+    mark::{Mark, Reached},
+    sled_db::{SledDb, Writes},
+};
+
+/// Key of the number of the last put, eight bytes little-endian with their checksum. Compared with the mark.
+const PUTS_KEY: &[u8] = b"m";
+
+/// The store knows no journal id: its keys are the caller's.
+const NO_ID: [u8; 16] = [0; 16];
+
+/// A put moves at most this many bytes of sparse packs, or as many as it stores itself.
+const LEAST_MOVED_BYTES: u64 = 1 << 20;
+
+/// A [`SnapshotStore`] on disk.
+pub struct DiskStore {
+    db: SledDb,
+    usage: RwLock<Usage>,
+    writer: Mutex<Writer>,
+}
+
+struct Writer {
+    mark: Mark,
+    next_pack: u64,
+    /// Puts since the store was created.
+    puts: u64,
+    poison: Option<StorageError>,
+    stats: StoreStats,
+}
+
+/// A pack that was handed to sled.
+struct Written {
+    pack: u64,
+    parts: u32,
+    bytes: u64,
+    entries: Vec<(EntityKey, Location)>,
+}
+
+impl DiskStore {
+    /// Opens the store in the data folder, or begins one. Every index, part and checksum is checked.
+    ///
+    /// # Errors
+    /// [`StorageError`] names the file, the place and the remedy.
+    pub fn open(options: StoreOptions) -> Result<Self, StorageError> {
+        Self::open_on(&Disk::default(), &options)
+    }
+
+    pub(crate) fn open_on(disk: &Disk, options: &StoreOptions) -> Result<Self, StorageError> {
+        disk.create_folder(&options.dir)?;
+        let (path, sled_dir) = (options.dir.join("snapshots.mark"), options.dir.join("snapshots"));
+        let mark = match Mark::open(disk, &path, NO_ID)? {
+            Some(mark) => mark,
+            None if SledDb::exists(&sled_dir) => return Err(StorageError::MarkMissing { path }),
+            None => Mark::create(disk, &path, NO_ID)?,
+        };
+        let reached = mark.now().reached;
+        if reached > 0 && !SledDb::exists(&sled_dir) {
+            return Err(StorageError::BehindMark { path: sled_dir, last: 0, mark: reached });
+        }
+        let db = SledDb::open(disk, &sled_dir, options.sled_segment_bytes, options.cache_bytes)?;
+        let puts = read_puts(&db)?;
+        if puts < reached {
+            return Err(StorageError::BehindMark { path: sled_dir, last: puts, mark: reached });
+        }
+        let (usage, next_pack) = read_indexes(&db)?;
+        check_parts(&db, &usage)?;
+        let writer = Writer { mark, next_pack, puts, poison: None, stats: StoreStats::default() };
+        let store = Self { db, usage: RwLock::new(usage), writer: Mutex::new(writer) };
+        store.delete_dead()?;
+        Ok(store)
+    }
+
+    fn put_checked(&self, writer: &mut Writer, records: &[SnapshotRecord]) -> Result<(), StorageError> {
+        records.iter().try_for_each(SnapshotRecord::check)?;
+        let moved = self.survivors(writer, records)?;
+        let written = self.write_packs(writer, &moved, records)?;
+        self.db.make_durable()?;
+        writer.mark.advance(Reached { reached: writer.puts, ..Reached::default() })?;
+        let mut usage = self.usage.write();
+        for Written { pack, parts, bytes, entries } in written {
+            usage.begin_pack(pack, parts, bytes);
+            entries.into_iter().for_each(|(key, location)| usage.add(key, location));
+            usage.end_pack(pack);
+        }
+        drop(usage);
+        self.delete_dead()
+    }
+
+    /// The living states of sparse packs, which this put stores again so that the packs die.
+    fn survivors(
+        &self,
+        writer: &mut Writer,
+        records: &[SnapshotRecord],
+    ) -> Result<Vec<SnapshotRecord>, StorageError> {
+        let bytes: u64 = records.iter().map(|record| record.state.len() as u64).sum();
+        let sparse = self.usage.read().sparse(bytes.max(LEAST_MOVED_BYTES));
+        let mut survivors = Vec::new();
+        for pack in sparse {
+            writer.stats.compactions += 1;
+            let value = self.read(&pack::index_key(pack), pack, 0)?;
+            let index = Index::parse(&pack::index_key(pack), &value).map_err(self.damage(pack, 0))?;
+            let parts = self.read_parts(pack, index.parts)?;
+            let usage = self.usage.read();
+            for entry in index.entries().filter(|entry| usage.is_newest(pack, entry)) {
+                let state = pack::state_at(&parts, &entry).map_err(self.damage(pack, 0))?.to_vec();
+                let Entry { key, covers, index, .. } = entry;
+                survivors.push(SnapshotRecord { key, covers, index: index.to_vec(), state });
+            }
+        }
+        Ok(survivors)
+    }
+
+    /// Packs what is moved and then `records`, each pack in one batch; the last one carries the put's number.
+    fn write_packs(
+        &self,
+        writer: &mut Writer,
+        moved: &[SnapshotRecord],
+        records: &[SnapshotRecord],
+    ) -> Result<Vec<Written>, StorageError> {
+        let mut written = Vec::new();
+        let (mut builder, mut entries) = (PackBuilder::default(), Vec::new());
+        let fresh = records.iter().filter(|record| !self.usage.read().is_stale(&record.key, record.covers));
+        for record in moved.iter().chain(fresh) {
+            if !builder.takes(record, self.db.target_value()) {
+                let full = (std::mem::take(&mut builder), std::mem::take(&mut entries));
+                written.push(self.write_pack(writer, full)?);
+            }
+            let location = Location {
+                pack: writer.next_pack,
+                covers: record.covers,
+                offset: builder.push(record),
+                length: record.state.len() as u32,
+            };
+            entries.push((record.key, location));
+        }
+        if !builder.is_empty() {
+            written.push(self.write_pack(writer, (builder, entries))?);
+        }
+        writer.puts += 1;
+        writer.stats.puts += 1;
+        self.db.insert(PUTS_KEY, &encode_puts(writer.puts))?;
+        Ok(written)
+    }
+
+    fn write_pack(
+        &self,
+        writer: &mut Writer,
+        (builder, entries): (PackBuilder, Vec<(EntityKey, Location)>),
+    ) -> Result<Written, StorageError> {
+        let pack = writer.next_pack;
+        writer.next_pack += 1;
+        let (values, parts) = builder.finish(pack, self.db.max_value());
+        writer.stats.written_bytes += values.iter().map(|(_, value)| value.len() as u64).sum::<u64>();
+        self.db.write(Writes { values, removed: Vec::new() })?;
+        let bytes =
+            entries.iter().map(|(_, location)| pack::BLOCK_HEADER as u64 + u64::from(location.length)).sum();
+        Ok(Written { pack, parts, bytes, entries })
+    }
+
+    /// Removes packs without a living state. What replaced them is durable; the removal need not be, since a
+    /// start finds them dead again.
+    fn delete_dead(&self) -> Result<(), StorageError> {
+        let dead = self.usage.write().take_dead();
+        for (pack, parts) in dead {
+            let mut removed = vec![pack::index_key(pack)];
+            removed.extend((0..parts).map(|part| pack::part_key(pack, part)));
+            self.db.write(Writes { values: Vec::new(), removed })?;
+        }
+        Ok(())
+    }
+
+    fn read_state(&self, key: &EntityKey, location: Location, parts: u32) -> Result<Vec<u8>, StorageError> {
+        let Location { pack, covers, offset, length } = location;
+        let entry = Entry { key: *key, covers, offset, length, index: &[] };
+        let state = if parts == 1 {
+            let value = self.read(&pack::part_key(pack, 0), pack, 0)?;
+            pack::state_at(pack::part_bytes(&value), &entry).map(<[u8]>::to_vec)
+        } else {
+            pack::state_at(&self.read_parts(pack, parts)?, &entry).map(<[u8]>::to_vec)
+        };
+        state.map_err(self.damage(pack, 0))
+    }
+
+    /// The bytes of a pack.
+    fn read_parts(&self, pack: u64, parts: u32) -> Result<Vec<u8>, StorageError> {
+        let mut bytes = Vec::new();
+        for part in 0..parts {
+            let value = self.read(&pack::part_key(pack, part), pack, part)?;
+            bytes.extend_from_slice(pack::part_bytes(&value));
+        }
+        Ok(bytes)
+    }
+
+    fn read(&self, key: &[u8], pack: u64, part: u32) -> Result<sled::IVec, StorageError> {
+        self.db.get(key)?.ok_or_else(|| self.damage(pack, part)("it is missing"))
+    }
+
+    fn damage(&self, pack: u64, part: u32) -> impl Fn(&'static str) -> StorageError {
+        damage(&self.db, Place::Pack(pack, part))
+    }
+}
+
+impl SnapshotStore for DiskStore {
+    fn put(&self, records: Vec<SnapshotRecord>) -> Result<(), StorageError> {
+        let mut writer = self.writer.lock();
+        if let Some(poison) = &writer.poison {
+            return Err(poison.clone());
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.put_checked(&mut writer, &records);
+        outcome.inspect_err(|error| writer.poison = Some(error.clone()))
+    }
+
+    fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {
+        loop {
+            let (location, parts) = {
+                let usage = self.usage.read();
+                let Some(location) = usage.get(key) else { return Ok(None) };
+                (location, usage.parts(location.pack))
+            };
+            match self.read_state(key, location, parts) {
+                Ok(state) => return Ok(Some(Snapshot { covers: location.covers, state })),
+                // A put may have moved the state and deleted the pack meanwhile.
+                Err(_) if self.usage.read().get(key) != Some(location) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Puts wait while a scan runs, so `visit` must not call `put`.
+    fn scan(&self, visit: ScanVisit<'_>) -> Result<(), StorageError> {
+        let _no_puts = self.writer.lock();
+        self.db.scan(pack::INDEX_PREFIX, |key, value| {
+            let index = parse_index(&self.db, key, &value)?;
+            let usage = self.usage.read();
+            index
+                .entries()
+                .filter(|entry| usage.is_newest(index.pack, entry))
+                .for_each(|entry| visit(&entry.key, entry.covers, entry.index));
+            Ok(())
+        })
+    }
+
+    fn stats(&self) -> StoreStats {
+        let stats = self.writer.lock().stats;
+        let usage = self.usage.read();
+        StoreStats { entities: usage.entities() as u64, packs: usage.packs() as u64, ..stats }
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        let mut writer = self.writer.lock();
+        match &writer.poison {
+            Some(StorageError::Closed) => Ok(()),
+            Some(poison) => Err(poison.clone()),
+            None => {
+                writer.poison = Some(StorageError::Closed);
+                self.db.make_durable()
+            }
+        }
+    }
+}
+
+fn damage(db: &SledDb, place: Place) -> impl Fn(&'static str) -> StorageError + use<> {
+    let file = db.dir().to_owned();
+    move |problem| StorageError::Damaged { file: file.clone(), place, problem }
+}
+
+fn parse_index<'a>(db: &SledDb, key: &[u8], value: &'a [u8]) -> Result<Index<'a>, StorageError> {
+    let pack = key.get(1..).and_then(<[u8]>::first_chunk).map_or(0, |pack| u64::from_be_bytes(*pack));
+    Index::parse(key, value).map_err(damage(db, Place::Pack(pack, 0)))
+}
+
+/// Where every newest state lies, and the number of the next pack.
+fn read_indexes(db: &SledDb) -> Result<(Usage, u64), StorageError> {
+    let (mut usage, mut next_pack) = (Usage::default(), 0);
+    db.scan(pack::INDEX_PREFIX, |key, value| {
+        let index = parse_index(db, key, &value)?;
+        let pack = index.pack;
+        usage.begin_pack(pack, index.parts, u64::from(index.bytes));
+        for Entry { key, covers, offset, length, .. } in index.entries() {
+            usage.add(key, Location { pack, covers, offset, length });
+        }
+        usage.end_pack(pack);
+        next_pack = pack + 1;
+        Ok(())
+    })?;
+    Ok((usage, next_pack))
+}
+
+/// Every index has its parts, every part its index, and every checksum matches.
+fn check_parts(db: &SledDb, usage: &Usage) -> Result<(), StorageError> {
+    let packs = usage.expected_parts();
+    let mut expected = packs.iter().flat_map(|(pack, parts)| (0..*parts).map(|part| (*pack, part)));
+    let missing = |(pack, part)| damage(db, Place::Pack(pack, part))("an index names it, but it is missing");
+    db.scan(pack::PART_PREFIX, |key, value| {
+        let found = pack::parse_part_key(key).unwrap_or_default();
+        match expected.next() {
+            Some(wanted) if wanted == found => {}
+            Some(wanted) if wanted < found => return Err(missing(wanted)),
+            _ => return Err(damage(db, Place::Pack(found.0, found.1))("no index names it")),
+        }
+        let checked = pack::parse_part(found.0, found.1, &value);
+        checked.map(drop).map_err(damage(db, Place::Pack(found.0, found.1)))
+    })?;
+    expected.next().map_or(Ok(()), |wanted| Err(missing(wanted)))
+}
+
+fn encode_puts(puts: u64) -> Vec<u8> {
+    let bytes = puts.to_le_bytes();
+    [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
+}
+
+fn read_puts(db: &SledDb) -> Result<u64, StorageError> {
+    let Some(value) = db.get(PUTS_KEY)? else { return Ok(0) };
+    let puts = value
+        .split_first_chunk::<8>()
+        .filter(|(bytes, checksum)| *checksum == crc32fast::hash(&bytes[..]).to_le_bytes());
+    let Some((bytes, _)) = puts else {
+        return Err(damage(db, Place::File)("the checksum of the number of puts does not match"));
+    };
+    Ok(u64::from_le_bytes(*bytes))
+}

@@ -1,0 +1,192 @@
+//! Missing, empty, older and damaged databases, marks and locks.
+
+use std::{fs, path::Path};
+
+use super::support::{NEVER, copy, expect, fill, open, options, refusal};
+use crate::{DiskJournal, Journal, StorageError};
+
+/// A closed journal of 500 events.
+fn closed(dir: &Path) {
+    let journal = open(dir, NEVER).0;
+    fill(&journal, 10, 50);
+    journal.close().unwrap();
+}
+
+/// Opens the sled of a journal as this crate does.
+fn sled(dir: &Path) -> sled::Db {
+    let config = sled::Config::new().path(dir.join("journal")).segment_size(512 << 10);
+    config.flush_every_ms(None).open().unwrap()
+}
+
+fn chunk_keys(db: &sled::Db) -> Vec<sled::IVec> {
+    db.iter().keys().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_second_opening_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _journal = open(dir.path(), NEVER).0;
+    let error = refusal(dir.path());
+    assert!(matches!(error, StorageError::InUse { .. }));
+    assert!(error.to_string().contains("LOCK"));
+}
+
+#[test]
+fn a_missing_or_empty_sled_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    fs::remove_dir_all(dir.path().join("journal")).unwrap();
+    let error = refusal(dir.path());
+    assert!(matches!(error, StorageError::BehindMark { last: 0, mark: 500, .. }), "{error}");
+    drop(sled(dir.path()));
+    let error = refusal(dir.path());
+    assert!(matches!(error, StorageError::BehindMark { last: 0, mark: 500, .. }), "{error}");
+}
+
+#[test]
+fn a_missing_mark_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    fs::remove_file(dir.path().join("journal.mark")).unwrap();
+    assert!(matches!(refusal(dir.path()), StorageError::MarkMissing { .. }));
+}
+
+#[test]
+fn yesterdays_sled_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (today, yesterday) = (dir.path().join("today"), dir.path().join("yesterday"));
+    closed(&today);
+    copy(&today, &yesterday);
+    closed(&today);
+    fs::remove_dir_all(today.join("journal")).unwrap();
+    copy(&yesterday.join("journal"), &today.join("journal"));
+    let error = refusal(&today);
+    assert!(matches!(error, StorageError::BehindMark { last: 500, mark: 1000, .. }), "{error}");
+    assert!(error.to_string().contains("older copy"), "{error}");
+}
+
+#[test]
+fn yesterdays_log_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, today, yesterday) =
+        (dir.path().join("live"), dir.path().join("today"), dir.path().join("yesterday"));
+    closed(&live);
+    copy(&live, &yesterday);
+    let journal = open(&live, NEVER).0;
+    fill(&journal, 1, 50);
+    copy(&live, &today);
+    fs::remove_dir_all(today.join("wal")).unwrap();
+    copy(&yesterday.join("wal"), &today.join("wal"));
+    assert!(matches!(refusal(&today), StorageError::MissingSegment { .. }));
+}
+
+#[test]
+fn yesterdays_mark_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (today, yesterday) = (dir.path().join("today"), dir.path().join("yesterday"));
+    closed(&today);
+    copy(&today, &yesterday);
+    closed(&today);
+    fs::copy(yesterday.join("journal.mark"), today.join("journal.mark")).unwrap();
+    let (journal, report) = open(&today, NEVER);
+    assert_eq!(report.last, 1000);
+    expect(&journal, 1..=1000);
+}
+
+#[test]
+fn the_whole_of_yesterday_is_a_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let (today, yesterday) = (dir.path().join("today"), dir.path().join("yesterday"));
+    closed(&today);
+    copy(&today, &yesterday);
+    let (journal, _) = open(&yesterday, NEVER);
+    expect(&journal, 1..=500);
+    fill(&journal, 1, 10);
+}
+
+#[test]
+fn a_flipped_bit_in_a_chunk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let db = sled(dir.path());
+    let key = chunk_keys(&db)[3].clone();
+    let whole = db.get(&key).unwrap().unwrap();
+    drop(db);
+    for offset in [0, 1, 5, 13, 17, 40, whole.len() - 1] {
+        let mut value = whole.to_vec();
+        value[offset] ^= 4;
+        let db = sled(dir.path());
+        db.insert(&key, value).unwrap();
+        drop(db);
+        let error = refusal(dir.path());
+        assert!(matches!(error, StorageError::Damaged { .. }), "{offset}: {error}");
+        let first = u64::from_be_bytes(key.as_ref().try_into().unwrap());
+        assert!(error.to_string().contains(&format!("the chunk of event {first}")), "{error}");
+    }
+}
+
+#[test]
+fn a_missing_chunk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let db = sled(dir.path());
+    let keys = chunk_keys(&db);
+    db.remove(&keys[3]).unwrap();
+    drop(db);
+    let from = u64::from_be_bytes(keys[3].as_ref().try_into().unwrap());
+    let error = refusal(dir.path());
+    assert!(matches!(error, StorageError::MissingEvents { from: found, .. } if found == from), "{error}");
+}
+
+#[test]
+fn a_database_of_random_bytes_is_refused_without_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let path = dir.path().join("journal/db");
+    let mut bytes = fs::read(&path).unwrap();
+    let mut noise = 0x2545_f491_4f6c_dd1d_u64;
+    for byte in &mut bytes {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        *byte = noise as u8;
+    }
+    fs::write(&path, bytes).unwrap();
+    for snapshot in fs::read_dir(dir.path().join("journal")).unwrap() {
+        let path = snapshot.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("snap") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let error = refusal(dir.path());
+    assert!(error.to_string().contains("journal"), "{error}");
+}
+
+#[test]
+fn a_blob_stops_the_start_and_the_running_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), NEVER).0;
+    fill(&journal, 1, 10);
+    let blob = dir.path().join("journal/blobs/1");
+    fs::write(&blob, b"").unwrap();
+    assert!(matches!(journal.close(), Err(StorageError::Blobs { .. })));
+    assert!(matches!(journal.append(super::support::batch(11, 1)), Err(StorageError::Blobs { .. })));
+    drop(journal);
+    assert!(matches!(refusal(dir.path()), StorageError::Blobs { .. }));
+    fs::remove_file(blob).unwrap();
+    expect(&open(dir.path(), NEVER).0, 1..=10);
+}
+
+#[test]
+fn settings_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |change: fn(&mut crate::JournalOptions)| {
+        let mut wrong = options(dir.path(), NEVER);
+        change(&mut wrong);
+        DiskJournal::open(wrong).err().unwrap().to_string()
+    };
+    assert!(refused(|options| options.segment_bytes = 5000).contains("segment_bytes"));
+    assert!(refused(|options| options.segment_bytes = 8192).contains("segment_bytes"));
+    assert!(refused(|options| options.segments = 1).contains("segments"));
+    assert!(refused(|options| options.sled_segment_bytes = 3 << 20).contains("sled_segment_bytes"));
+}

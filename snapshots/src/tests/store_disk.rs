@@ -1,0 +1,148 @@
+//! The snapshot store on disk: compaction, damage, older copies.
+
+use std::{fs, path::Path};
+
+use super::support::{copy, key, open_store, snapshot, store_options};
+use crate::{DiskStore, SnapshotStore, StorageError};
+
+fn refusal(dir: &Path) -> StorageError {
+    DiskStore::open(store_options(dir)).err().expect("it opened")
+}
+
+/// A closed store of 100 entities, one of them in parts.
+fn closed(dir: &Path) {
+    let store = open_store(dir);
+    let mut records: Vec<_> = (0..100).map(|number| snapshot(number, 7, 300)).collect();
+    records.push(snapshot(500, 7, 30_000));
+    store.put(records).unwrap();
+    store.close().unwrap();
+}
+
+fn sled(dir: &Path) -> sled::Db {
+    let config = sled::Config::new().path(dir.join("snapshots")).segment_size(512 << 10);
+    config.flush_every_ms(None).open().unwrap()
+}
+
+fn keys(db: &sled::Db, prefix: &str) -> Vec<sled::IVec> {
+    db.scan_prefix(prefix).keys().map(Result::unwrap).collect()
+}
+
+#[test]
+fn dead_packs_are_deleted_and_sparse_ones_moved() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_store(dir.path());
+    // Entity 0 of every ten is written once, the others again and again: the first packs stay, nearly dead.
+    store.put((0..1000).map(|number| snapshot(number, 1, 300)).collect()).unwrap();
+    for covers in 2..30 {
+        let changed = (0..1000).filter(|number| number % 10 != 0);
+        store.put(changed.map(|number| snapshot(number, covers, 300)).collect()).unwrap();
+    }
+    let stats = store.stats();
+    assert!(stats.compactions > 0);
+    assert_eq!(stats.entities, 1000);
+    // 1,000 states of 333 bytes in packs of 4 KiB, at most three times that.
+    assert!(stats.packs <= 3 * 91, "{stats:?}");
+    for number in 0..1000 {
+        let covers = if number % 10 == 0 { 1 } else { 29 };
+        assert_eq!(store.get(&key(number)).unwrap().unwrap().covers, covers);
+    }
+    drop(store);
+    let db = sled(dir.path());
+    assert_eq!(keys(&db, "i").len() as u64, stats.packs, "deleted packs are gone from sled");
+    drop(db);
+    assert_eq!(open_store(dir.path()).stats().packs, stats.packs);
+}
+
+#[test]
+fn large_states_lie_in_parts_and_no_blob_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_store(dir.path());
+    for covers in 0..20 {
+        store.put((0..30).map(|number| snapshot(number, covers, 30_000)).collect()).unwrap();
+    }
+    drop(store);
+    assert_eq!(fs::read_dir(dir.path().join("snapshots/blobs")).unwrap().count(), 0);
+    let db = sled(dir.path());
+    assert_eq!((keys(&db, "i").len(), keys(&db, "s").len()), (30, 30 * 5));
+}
+
+#[test]
+fn a_missing_part_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let all = keys(&sled(dir.path()), "s");
+    for (position, missing) in all.iter().enumerate() {
+        let scratch = tempfile::tempdir().unwrap();
+        copy(dir.path(), scratch.path());
+        let db = sled(scratch.path());
+        db.remove(missing).unwrap();
+        drop(db);
+        let error = refusal(scratch.path()).to_string();
+        let [pack, part] =
+            [&missing[5..9], &missing[9..13]].map(|bytes| u32::from_be_bytes(bytes.try_into().unwrap()));
+        let place = format!("pack {pack}, part {part}: an index names it, but it is missing");
+        assert!(error.contains(&place) && error.contains("restore"), "{position}: {error}");
+    }
+}
+
+#[test]
+fn a_missing_index_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let db = sled(dir.path());
+    db.remove(&keys(&db, "i")[1]).unwrap();
+    drop(db);
+    assert!(refusal(dir.path()).to_string().contains("no index names it"));
+}
+
+#[test]
+fn a_flipped_bit_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    for prefix in ["i", "s", "m"] {
+        for offset in [0, 1, 5, 9] {
+            let scratch = tempfile::tempdir().unwrap();
+            copy(dir.path(), scratch.path());
+            let db = sled(scratch.path());
+            let key = keys(&db, prefix)[0].clone();
+            let mut value = db.get(&key).unwrap().unwrap().to_vec();
+            value[offset] ^= 1;
+            db.insert(&key, value).unwrap();
+            drop(db);
+            let error = refusal(scratch.path());
+            assert!(matches!(error, StorageError::Damaged { .. }), "{prefix} {offset}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_or_older_store_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (today, yesterday) = (dir.path().join("today"), dir.path().join("yesterday"));
+    closed(&today);
+    copy(&today, &yesterday);
+    let store = open_store(&today);
+    store.put(vec![snapshot(1, 8, 10)]).unwrap();
+    drop(store);
+    let mark = fs::read(today.join("snapshots.mark")).unwrap();
+    fs::remove_file(today.join("snapshots.mark")).unwrap();
+    assert!(matches!(refusal(&today), StorageError::MarkMissing { .. }));
+    fs::write(today.join("snapshots.mark"), mark).unwrap();
+    fs::remove_dir_all(today.join("snapshots")).unwrap();
+    assert!(matches!(refusal(&today), StorageError::BehindMark { last: 0, mark: 2, .. }));
+    copy(&yesterday.join("snapshots"), &today.join("snapshots"));
+    let error = refusal(&today);
+    assert!(matches!(error, StorageError::BehindMark { last: 1, mark: 2, .. }), "{error}");
+}
+
+#[test]
+fn a_blob_stops_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_store(dir.path());
+    store.put(vec![snapshot(1, 1, 10)]).unwrap();
+    let blob = dir.path().join("snapshots/blobs/1");
+    fs::write(&blob, b"").unwrap();
+    assert!(matches!(store.put(vec![snapshot(1, 2, 10)]), Err(StorageError::Blobs { .. })));
+    drop(store);
+    assert!(matches!(refusal(dir.path()), StorageError::Blobs { .. }));
+}

@@ -1,0 +1,1 @@
+//! The black-box tests: the real binary, over real HTTP. See `README.md` here.

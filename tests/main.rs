@@ -1,0 +1,14 @@
+//! The black-box tests: the real binary in a process of its own, over real HTTP, on real files. What each module
+//! shows, and how to run the long versions, stands in `README.md` beside this file.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod api;
+mod checkout;
+mod contract;
+mod crowd;
+mod expiry;
+mod idempotency;
+mod payments;
+mod power_cut;
+mod recovery;
+mod support;
