@@ -139,6 +139,13 @@ pub enum Command {
         /// Which.
         payment: Id,
     },
+    /// A payment was cleared for a try that it has given up.
+    PaymentLapsed {
+        /// Which.
+        payment: Id,
+        /// The deadline of that try.
+        until: Millis,
+    },
     /// A refund for a cancellation has ended.
     RefundSettled {
         /// Of which payment.
@@ -205,8 +212,8 @@ pub enum Event {
     Refused {
         /// Why.
         reason: Rejection,
-        /// The lines that were held and have to be released.
-        held: Lines,
+        /// The lines to be released: those that were held, and those that a repeated reservation might hold.
+        release: Lines,
     },
     /// A payment began; the hold lasts at least as long.
     PaymentStarted {
@@ -511,6 +518,7 @@ impl Entity for Order {
             }
             Command::PaymentApproved { payment } => self.payment_approved(payment),
             Command::PaymentFailed { payment } => self.payment_failed(payment, cx),
+            Command::PaymentLapsed { payment, until } => self.payment_lapsed(payment, until, cx),
             Command::RefundSettled { payment, refunded } => self.refund_settled(payment, refunded),
             Command::Get => Decision::settle(Ask::View),
             Command::History => Decision::settle(Ask::History),

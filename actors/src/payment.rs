@@ -141,15 +141,19 @@ pub enum Command {
     },
     /// The order may be paid.
     Cleared {
+        /// Which order.
+        order: Id,
         /// Its total, minor units.
         amount: i64,
         /// Its currency.
         currency: Currency,
-        /// Until when.
+        /// Until when: names the try that is cleared.
         until: Millis,
     },
     /// The order may not be paid.
     NotCleared {
+        /// Until when it wanted to be paid: names the try that is refused.
+        until: Millis,
         /// Why.
         reason: order::Rejection,
     },
@@ -208,17 +212,18 @@ pub struct Requested {
     pub manual: bool,
     /// The client's key.
     pub tag: KeyTag,
-    /// When it has to be decided at the latest.
+    /// When it has to be decided at the latest. A payment that was refused may be asked for again; this grows
+    /// with every try, and so tells one from another.
     pub until: Millis,
 }
 
-/// What a payment waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a payment waits for, in the order in which one follows the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Waiting {
-    /// The provider decides later.
-    Provider,
     /// The provider has not answered.
     Unanswered,
+    /// The provider decides later.
+    Provider,
     /// The buyer has to do something.
     Action,
     /// The shop has to capture.
@@ -473,11 +478,14 @@ impl Entity for Payment {
     fn decide(&self, command: Command, cx: &Context<'_>) -> Decision<Self> {
         match command {
             Command::Process { order, amount, method, token, manual, tag } => {
-                let until = cx.now + cx.policy.payment_deadline_ms;
+                let before = self.request.as_ref().map_or(0, |request| request.until);
+                let until = (cx.now + cx.policy.payment_deadline_ms).max(before + 1);
                 self.process(Requested { order, amount, method, token, manual, tag, until })
             }
-            Command::Cleared { amount, currency, .. } => self.cleared(amount, currency),
-            Command::NotCleared { reason } if self.phase == Phase::Clearing => {
+            Command::Cleared { order, amount, currency, until } => {
+                self.cleared(order, amount, currency, until)
+            }
+            Command::NotCleared { until, reason } if self.clears(until) => {
                 Decision::record(Event::NotCleared { reason })
             }
             Command::NotCleared { .. } => Decision::nothing(),

@@ -1,10 +1,13 @@
 //! The reason why the node has to stop, once there is one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
 pub(crate) struct Failure {
+    failed: AtomicBool,
     reason: Mutex<Option<String>>,
     changed: Notify,
 }
@@ -13,7 +16,13 @@ impl Failure {
     /// The first reason stays.
     pub(crate) fn set(&self, reason: String) {
         self.reason.lock().get_or_insert(reason);
+        self.failed.store(true, Ordering::Release);
         self.changed.notify_waiters();
+    }
+
+    /// Whether there is a reason.
+    pub(crate) fn has_come(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     pub(crate) fn get(&self) -> Option<String> {

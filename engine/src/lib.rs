@@ -78,7 +78,7 @@ impl Engine {
         if node.is_stopping() {
             return Err(AskError::Stopping);
         }
-        if node.failure.get().is_some() {
+        if node.failure.has_come() {
             return Err(AskError::OutcomeUnknown);
         }
         let Some(permit) = node.admitted.enter(node.limits.in_flight) else {

@@ -121,8 +121,10 @@ impl Shell {
 
     async fn host(&self, gate: Arc<Gate>, origin: Origin) -> Result<Hosting, ActorProcessingErr> {
         let loaded = match origin {
-            Origin::Resting(resting) => self.load(&gate, Some(&resting), false),
-            Origin::Store => self.load(&gate, None, true),
+            Origin::Resting(Resting { packed, .. }) => {
+                hosting::load(gate.at, Some((packed.covers, &packed.state))).map_err(Into::into)
+            }
+            Origin::Store => self.load(&gate),
             Origin::Rebuild(until) => self.rebuild(&gate, until).await,
         };
         match loaded {
@@ -135,20 +137,12 @@ impl Shell {
         }
     }
 
-    fn load(
-        &self,
-        gate: &Gate,
-        resting: Option<&Resting>,
-        look_in_store: bool,
-    ) -> Result<Box<dyn Hosted>, ActorProcessingErr> {
-        if let Some(Resting { packed, .. }) = resting {
-            return Ok(hosting::load(gate.at, Some((packed.covers, &packed.state)))?);
-        }
-        let stored = if look_in_store { self.node.store.get(&gate.at.key())? } else { None };
-        let hosted = hosting::load(gate.at, stored.as_ref().map(|found| (found.covers, &*found.state)))?;
-        if let Some(stored) = stored {
-            gate.covered(stored.covers, hosted.sequence(), stored.state.len());
-        }
+    fn load(&self, gate: &Gate) -> Result<Box<dyn Hosted>, ActorProcessingErr> {
+        let Some(stored) = self.node.store.get(&gate.at.key())? else {
+            return Ok(hosting::load(gate.at, None)?);
+        };
+        let hosted = hosting::load(gate.at, Some((stored.covers, &stored.state)))?;
+        gate.covered(stored.covers, stored.covers, stored.state.len());
         Ok(hosted)
     }
 
@@ -157,15 +151,24 @@ impl Shell {
         if !self.node.committer.reached(until).await {
             return Err("the journal has failed".into());
         }
-        let resting = self.node.region.resting_at(gate.at);
-        let mut hosted = self.load(gate, resting.as_ref(), true)?;
         let (node, at) = (Arc::clone(&self.node), gate.at);
-        let hosted = tokio::task::spawn_blocking(move || -> Result<_, ActorProcessingErr> {
+        let rebuilt = tokio::task::spawn_blocking(move || -> Result<_, ActorProcessingErr> {
+            let resting = node.region.resting_at(at).map(|resting| resting.packed);
+            let mut hosted = match resting {
+                Some(packed) => hosting::load(at, Some((packed.covers, &packed.state)))?,
+                None => {
+                    let stored = node.store.get(&at.key())?;
+                    hosting::load(at, stored.as_ref().map(|found| (found.covers, &*found.state)))?
+                }
+            };
+            let covers = hosted.sequence();
             catch_up(at, hosted.as_mut(), &node)?;
             hosted.publish(&node);
-            Ok(hosted)
-        })
-        .await??;
+            Ok((hosted, covers))
+        });
+        let (hosted, covers) = rebuilt.await??;
+        // Only now: until here no event of it may be cut from the journal.
+        gate.covered(covers, hosted.sequence(), 0);
         Ok(hosted)
     }
 }
@@ -210,7 +213,7 @@ impl Actor for Supervisor {
             if let Some(at) = node.region.hosted_by(who.get_id()) {
                 tracing::error!(entity = ?at, %error, "an actor died; its entity is rebuilt");
                 node.region.bury(at, who.get_id(), node);
-                if node.failure.get().is_none() {
+                if !node.failure.has_come() {
                     let redrive = Envelope { to: at, input: Input::Redrive, asker: None, depends: 0 };
                     node.region.deliver(redrive, node);
                 }

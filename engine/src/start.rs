@@ -73,7 +73,8 @@ fn open(
 ) -> Result<(Arc<Node>, recovery::Owing), StartError> {
     let dir = settings.data.dir.clone();
     let clock = Clock::default();
-    let identity = Identity::load_or_create(&dir, || fresh_identity(&clock))?;
+    let fresh = fresh_identity(&clock)?;
+    let identity = Identity::load_or_create(&dir, || fresh)?;
     let (journal, report) = DiskJournal::open(JournalOptions {
         dir: dir.clone(),
         journal_id: identity.journal_id,
@@ -99,12 +100,16 @@ fn open(
     Ok((node, owing))
 }
 
-fn fresh_identity(clock: &Clock) -> Identity {
-    let random = || *uuid::Uuid::new_v4().as_bytes();
-    let mut shop_secret = [0; 32];
-    shop_secret[..16].copy_from_slice(&random());
-    shop_secret[16..].copy_from_slice(&random());
-    Identity { journal_id: random(), created_ms: clock.now(), shop_secret }
+/// A new journal id and a new shop secret, from the operating system's randomness.
+fn fresh_identity(clock: &Clock) -> Result<Identity, StartError> {
+    let (mut journal_id, mut shop_secret) = ([0; 16], [0; 32]);
+    for bytes in [&mut journal_id[..], &mut shop_secret[..]] {
+        getrandom::fill(bytes).map_err(|error| StartError::System {
+            what: "no randomness for the shop's secret",
+            source: io::Error::other(error),
+        })?;
+    }
+    Ok(Identity { journal_id, created_ms: clock.now(), shop_secret })
 }
 
 fn say(report: &OpenReport, took: Duration, owing: usize) {
@@ -227,7 +232,7 @@ fn start_tasks(node: &Arc<Node>, late: tokio::sync::mpsc::Receiver<relampago_gat
 /// Finishes what is in flight, stores all states, closes journal and store.
 pub(crate) async fn drain(node: &Arc<Node>, threads: &Threads) -> Result<(), StartError> {
     let until = Instant::now() + DRAIN_LONGEST;
-    settle(until, || node.admitted.count() == 0 || node.failure.get().is_some()).await;
+    settle(until, || node.admitted.count() == 0 || node.failure.has_come()).await;
     // Behind every message that is on its way.
     for seen in node.region.look(node.clock.now()) {
         node.region.nudge(seen.gate.at, ShellMessage::Snapshot);
@@ -252,7 +257,7 @@ pub(crate) async fn drain(node: &Arc<Node>, threads: &Threads) -> Result<(), Sta
 }
 
 fn close(node: &Node) -> Result<(), StartError> {
-    if node.failure.get().is_none() {
+    if !node.failure.has_come() {
         snapshotter::store_resting(node)?;
         snapshotter::cut(node, 1)?;
     }

@@ -158,6 +158,11 @@ impl<'a> Fields<'a> {
         Ok(Some(Fields { whole: entry.get(), within, members, errors: Vec::new() }))
     }
 
+    /// How many faults were found so far.
+    pub(crate) fn faults(&self) -> usize {
+        self.errors.len()
+    }
+
     /// Notes what is wrong with a field.
     pub(crate) fn fault(&mut self, name: impl Into<Cow<'static, str>>, message: Fault) {
         let name = name.into();

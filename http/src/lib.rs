@@ -1,1 +1,35 @@
-//! The REST front.
+//! The REST front of Relámpago: HTTP, JSON, authentication, and the command line. Statuses, codes and the
+//! shapes of JSON live here alone; what they mean is the domain's business.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`cli`] | the command line: `serve`, `demo` |
+//! | [`demo`] | a flash sale with a crash in it, audited |
+//! | [`serve`] | settings to a listening server, and its orderly end |
+//! | [`app`] | what happens to every request: limits, slashes, request ids, metrics, problems |
+//! | `routes` | the table of routes with who may call them, and the handlers, one file a resource |
+//! | `extract` | what a handler gets: path, key, body, `If-Match`, and the way to the engine |
+//! | `fields` | request bodies, read field by field so that every fault is named |
+//! | `json`, `answer`, `etag`, `page`, `locale` | answers: shapes, headers, entity tags, pages, languages |
+//! | `error` | problems: the table of codes and statuses, and which rejection is which |
+//! | [`auth`], `idempotency`, `trace` | callers, keys, request ids |
+//! | `openapi`, [`metrics`] | what the interface is, and how it does |
+
+mod answer;
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod demo;
+mod error;
+mod etag;
+mod extract;
+mod fields;
+mod idempotency;
+mod json;
+mod locale;
+pub mod metrics;
+mod openapi;
+mod page;
+mod routes;
+pub mod serve;
+mod trace;

@@ -137,8 +137,12 @@ impl Archive {
     }
 
     /// Adds the records of `range`, durably, and deletes the oldest files above the retention limit.
-    pub(crate) fn append(&self, range: RangeInclusive<Sequence>, records: &[u8]) -> Result<(), StorageError> {
-        let (first, last) = range.into_inner();
+    pub(crate) fn append(
+        &self,
+        range: &RangeInclusive<Sequence>,
+        records: &[u8],
+    ) -> Result<(), StorageError> {
+        let (first, last) = (*range.start(), *range.end());
         let path = self.dir.join(format!("{first:020}-{last:020}.{SUFFIX}"));
         let body = zstd::bulk::compress(records, ZSTD_LEVEL).map_err(StorageError::io("compress", &path))?;
         let header = Header {

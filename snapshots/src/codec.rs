@@ -187,7 +187,7 @@ mod tests {
         assert!(matches!(changed(1, 9), CodecError::WrongType { found: 0x0209, expected: 0x0201 }));
         assert!(matches!(changed(3, 4), CodecError::UnknownVersion { id: 0x0201, version: 4 }));
         assert!(matches!(changed(3, 2), CodecError::UnknownVersion { id: 0x0201, version: 2 }));
-        assert!(matches!(Example::load(&[&GOLDEN[..], &[0]].concat()), Err(CodecError::Trailing(1))));
+        assert!(matches!(Example::load(&[GOLDEN, &[0]].concat()), Err(CodecError::Trailing(1))));
         for length in 0..GOLDEN.len() {
             assert!(Example::load(&GOLDEN[..length]).is_err(), "{length} bytes");
         }

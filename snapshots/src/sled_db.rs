@@ -155,11 +155,14 @@ impl SledDb {
     }
 }
 
+/// A key and its value.
+pub(crate) type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// Changes that belong together.
 #[derive(Default)]
 pub(crate) struct Writes {
     /// Keys and their new values.
-    pub(crate) values: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) values: Vec<KeyValue>,
     /// Keys to remove.
     pub(crate) removed: Vec<Vec<u8>>,
 }

@@ -2,7 +2,7 @@
 
 use super::place::{forgets, moves, reservations};
 use super::{
-    Ask, Cause, Event, Lines, Move, Order, Phase, Rejection, Status, SubStatus, View, Violation,
+    Ask, Cause, Event, Lines, Move, Opened, Order, Phase, Rejection, Status, SubStatus, View, Violation,
 };
 use crate::address::{self, Address, Effect, Id, Message, Reply};
 use crate::entity::{Answer, Context, Decision, Millis};
@@ -75,35 +75,33 @@ impl Order {
         until: Millis,
         cx: &Context<'_>,
     ) -> Decision<Self> {
-        let Some(opened) = &self.opened else { return not_cleared(payment, Rejection::NotFound) };
-        let cleared = || {
-            let command =
-                payment::Command::Cleared { amount: opened.total, currency: opened.currency, until };
-            Effect::Send { to: Address::payment(payment), message: Message::Payment(command) }
-        };
-        match &self.phase {
-            Phase::Created if self.paying_until.is_some() && self.payment == Some(payment) => {
-                Decision::nothing().owing([cleared()])
+        let refuse = |reason| not_cleared(payment, until, reason);
+        let Some(opened) = &self.opened else { return refuse(Rejection::NotFound) };
+        let running = self.paying_until.filter(|_| self.phase == Phase::Created);
+        match (&self.phase, running) {
+            (_, Some(running)) if self.payment == Some(payment) && running >= until => {
+                Decision::nothing().owing(self.clear())
             }
-            Phase::Created if self.paying_until.is_some() => {
-                not_cleared(payment, Rejection::PaymentInProgress)
-            }
-            Phase::Created if self.expires_at <= cx.now => {
-                let refusal = refuse_payment(payment, Rejection::ReservationExpired);
+            (_, Some(_)) if self.payment != Some(payment) => refuse(Rejection::PaymentInProgress),
+            (Phase::Created, _) if self.expires_at <= cx.now => {
+                let refusal = refuse_payment(payment, until, Rejection::ReservationExpired);
                 self.cancelled(Cause::Expired, None).owing([refusal])
             }
-            Phase::Created if amount.minor(opened.currency) != Ok(opened.total) => {
-                let mismatch = Rejection::AmountMismatch { total: opened.total, currency: opened.currency };
-                not_cleared(payment, mismatch)
+            (Phase::Created, _) if amount.minor(opened.currency) != Ok(opened.total) => {
+                refuse(Rejection::AmountMismatch { total: opened.total, currency: opened.currency })
             }
-            Phase::Created => Decision::record(Event::PaymentStarted { payment, until }).owing([cleared()]),
-            Phase::Paid | Phase::Refunding => not_cleared(payment, Rejection::AlreadyPaid),
-            Phase::Cancelled(Cause::Expired) => not_cleared(payment, Rejection::ReservationExpired),
-            Phase::Cancelled(Cause::Requested) => not_cleared(payment, Rejection::NotPayable),
-            Phase::Blank | Phase::Opening { .. } | Phase::Refused(_) => {
-                not_cleared(payment, Rejection::NotFound)
-            }
+            (Phase::Created, _) => Decision::record(Event::PaymentStarted { payment, until })
+                .owing([clear(opened, self.id, payment, until)]),
+            (Phase::Paid | Phase::Refunding, _) => refuse(Rejection::AlreadyPaid),
+            (Phase::Cancelled(Cause::Expired), _) => refuse(Rejection::ReservationExpired),
+            (Phase::Cancelled(Cause::Requested), _) => refuse(Rejection::NotPayable),
+            (Phase::Blank | Phase::Opening { .. } | Phase::Refused(_), _) => refuse(Rejection::NotFound),
         }
+    }
+
+    /// Tells the running payment that it may charge.
+    fn clear(&self) -> Option<Effect> {
+        Some(clear(self.opened.as_ref()?, self.id, self.payment?, self.paying_until?))
     }
 
     pub(super) fn payment_approved(&self, payment: Id) -> Decision<Self> {
@@ -129,7 +127,21 @@ impl Order {
         if !running || self.payment != Some(payment) {
             return Decision::nothing().owing([told]);
         }
-        let decision = Decision::record(Event::PaymentFailed { payment }).owing([told]);
+        self.stop_paying(payment, cx).owing([told])
+    }
+
+    pub(super) fn payment_lapsed(&self, payment: Id, until: Millis, cx: &Context<'_>) -> Decision<Self> {
+        let running = self.phase == Phase::Created && self.paying_until == Some(until);
+        if running && self.payment == Some(payment) {
+            self.stop_paying(payment, cx)
+        } else {
+            Decision::nothing()
+        }
+    }
+
+    /// The running payment came to nothing; the order is over if its hold is.
+    fn stop_paying(&self, payment: Id, cx: &Context<'_>) -> Decision<Self> {
+        let decision = Decision::record(Event::PaymentFailed { payment });
         if self.expires_at > cx.now {
             return decision;
         }
@@ -167,9 +179,9 @@ impl Order {
                     *answer = Some(stock);
                 }
             }
-            Event::Refused { reason, held } => {
+            Event::Refused { reason, release } => {
                 self.phase = Phase::Refused(reason);
-                self.owe(Move::Release, held);
+                self.owe(Move::Release, release);
             }
             Event::LineSettled { line } => {
                 if let Some((what, lines)) = self.owed {
@@ -226,6 +238,7 @@ impl Order {
                 self.payment.map(|payment| refund(payment, self.id)).into_iter().collect()
             }
             (_, Some((what, lines))) => moves(self, opened, what, lines).collect(),
+            (Phase::Created, None) => self.clear().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -299,13 +312,19 @@ fn answer_payment(payment: Id, paid: bool) -> Effect {
     Effect::Send { to: Address::payment(payment), message }
 }
 
-fn refuse_payment(payment: Id, reason: Rejection) -> Effect {
-    let message = Message::Payment(payment::Command::NotCleared { reason });
+fn clear(opened: &Opened, order: Id, payment: Id, until: Millis) -> Effect {
+    let (amount, currency) = (opened.total, opened.currency);
+    let command = payment::Command::Cleared { order, amount, currency, until };
+    Effect::Send { to: Address::payment(payment), message: Message::Payment(command) }
+}
+
+fn refuse_payment(payment: Id, until: Millis, reason: Rejection) -> Effect {
+    let message = Message::Payment(payment::Command::NotCleared { until, reason });
     Effect::Send { to: Address::payment(payment), message }
 }
 
-fn not_cleared(payment: Id, reason: Rejection) -> Decision<Order> {
-    Decision::nothing().owing([refuse_payment(payment, reason)])
+fn not_cleared(payment: Id, until: Millis, reason: Rejection) -> Decision<Order> {
+    Decision::nothing().owing([refuse_payment(payment, until, reason)])
 }
 
 fn refund(payment: Id, order: Id) -> Effect {

@@ -84,23 +84,26 @@ impl Order {
     }
 
     fn refuse(&self, opened: &Opened, answers: &[Stock]) -> Decision<Self> {
-        let mut held = Lines::default();
+        let mut lines = Lines::default();
         let mut items = Vec::new();
         for (index, (stock, line)) in (0u8..).zip(answers.iter().zip(&opened.lines)) {
-            match stock {
-                Stock::Held => held = held.with(index),
-                Stock::Short { available } => items.push(Shortage {
+            if let Stock::Short { available } = stock {
+                items.push(Shortage {
                     sku: Arc::clone(&line.sku),
                     requested: line.quantity,
                     available: *available,
-                }),
-                Stock::Gone => {}
+                });
+            }
+            // Also what was short: the reservation may have been sent twice, and the second one would find
+            // stock that came back meanwhile.
+            if *stock != Stock::Gone {
+                lines = lines.with(index);
             }
         }
         let reason = if items.is_empty() { Rejection::Lapsed } else { Rejection::OutOfStock { items } };
-        let releases: Vec<Effect> = moves(self, opened, Move::Release, held).collect();
-        let told = if held.is_empty() { self.cart_refused() } else { None };
-        Decision::record(Event::Refused { reason, held }).owing(releases).owing(told)
+        let releases: Vec<Effect> = moves(self, opened, Move::Release, lines).collect();
+        let told = if lines.is_empty() { self.cart_refused() } else { None };
+        Decision::record(Event::Refused { reason, release: lines }).owing(releases).owing(told)
     }
 
     /// Tells the cart how its checkout ended, once it has.

@@ -32,12 +32,33 @@ impl Payment {
         Effect::Send { to: Address::order(request.order), message: Message::Order(command) }
     }
 
-    pub(super) fn cleared(&self, amount: i64, currency: Currency) -> Decision<Self> {
-        let (Phase::Clearing, Some(request)) = (&self.phase, &self.request) else {
-            return Decision::nothing();
-        };
-        let charge = self.charge(request, amount, currency);
-        Decision::record(Event::Cleared { amount, currency }).owing([charge])
+    /// Whether it waits for the order to clear the try of this deadline.
+    pub(super) fn clears(&self, until: Millis) -> bool {
+        self.phase == Phase::Clearing && self.request.as_ref().is_some_and(|request| request.until == until)
+    }
+
+    pub(super) fn cleared(
+        &self,
+        order: Id,
+        amount: i64,
+        currency: Currency,
+        until: Millis,
+    ) -> Decision<Self> {
+        let Some(request) = &self.request else { return Decision::nothing() };
+        let current = request.until == until;
+        match &self.phase {
+            Phase::Clearing if current => {
+                let charge = self.charge(request, amount, currency);
+                Decision::record(Event::Cleared { amount, currency }).owing([charge])
+            }
+            // The try was asked for twice, refused once and cleared once: it is over, and the order must not
+            // wait for it.
+            _ if !current || matches!(self.phase, Phase::Refused(_)) => {
+                let lapsed = order::Command::PaymentLapsed { payment: self.id, until };
+                Decision::nothing().send(Address::order(order), Message::Order(lapsed))
+            }
+            _ => Decision::nothing(),
+        }
     }
 
     fn charge(&self, request: &Requested, amount: i64, currency: Currency) -> Effect {
@@ -56,7 +77,7 @@ impl Payment {
 
     pub(super) fn gateway(&self, asked: Asked, answer: GatewayAnswer) -> Decision<Self> {
         match asked {
-            Asked::Charge | Asked::Confirm | Asked::Capture => self.decided(answer),
+            Asked::Charge | Asked::Confirm | Asked::Capture => self.decided(asked, answer),
             Asked::Void => match (&self.phase, answer) {
                 (Phase::Rejected { void: true, voided: false, .. }, GatewayAnswer::Done) => {
                     Decision::record(Event::Voided)
@@ -67,24 +88,29 @@ impl Payment {
         }
     }
 
-    fn decided(&self, answer: GatewayAnswer) -> Decision<Self> {
+    fn decided(&self, asked: Asked, answer: GatewayAnswer) -> Decision<Self> {
         let open = match self.phase {
-            Phase::Charging | Phase::Confirming | Phase::Capturing => None,
+            Phase::Charging if asked == Asked::Charge => None,
+            Phase::Confirming if asked == Asked::Confirm => None,
+            Phase::Capturing if asked == Asked::Capture => None,
             Phase::Waiting(waiting) => Some(waiting),
-            // Decided before; what a late approval took is undone by the void that is owed.
+            // The answer to an earlier question, or decided before; what a late approval took is undone by
+            // the void that is owed.
             _ => return Decision::nothing(),
         };
         let wait = |waiting| {
-            if open == Some(waiting) { Decision::nothing() } else { Decision::record(Event::Waiting(waiting)) }
+            // Answers may overtake each other: what is waited for only moves on.
+            let old = open.is_some_and(|open| waiting <= open);
+            if old { Decision::nothing() } else { Decision::record(Event::Waiting(waiting)) }
         };
         match answer {
             GatewayAnswer::Done => Decision::record(Event::Approved).owing(self.tell(true)),
             GatewayAnswer::Authorized => wait(Waiting::Capture),
             GatewayAnswer::ActionRequired => wait(Waiting::Action),
             GatewayAnswer::Pending => wait(Waiting::Provider),
-            GatewayAnswer::Unknown if open.is_none() => wait(Waiting::Unanswered),
-            GatewayAnswer::Unknown => Decision::nothing(),
-            GatewayAnswer::Declined { code } => self.reject(&code, false),
+            GatewayAnswer::Unknown => wait(Waiting::Unanswered),
+            // A capture is declined, and the money is still set aside.
+            GatewayAnswer::Declined { code } => self.reject(&code, asked == Asked::Capture),
         }
     }
 

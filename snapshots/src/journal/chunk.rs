@@ -39,6 +39,13 @@ pub(crate) struct Chunks {
     newest: Mutex<Packed>,
 }
 
+/// Events of the oldest chunks, about to be archived.
+pub(crate) struct Cut {
+    pub(crate) sequences: RangeInclusive<Sequence>,
+    /// Each `[length][record]`.
+    pub(crate) records: Vec<u8>,
+}
+
 /// The value of a chunk that is being packed.
 #[derive(Default)]
 struct Packed {
@@ -226,11 +233,7 @@ impl Chunks {
 
     /// Records of the oldest chunks that lie wholly below `sequence`, about `bytes` of them, the newest chunk
     /// left out. `None` if there are none.
-    pub(crate) fn oldest_below(
-        &self,
-        sequence: Sequence,
-        bytes: usize,
-    ) -> Result<Option<(RangeInclusive<Sequence>, Vec<u8>)>, StorageError> {
+    pub(crate) fn oldest_below(&self, sequence: Sequence, bytes: usize) -> Result<Option<Cut>, StorageError> {
         let wanted: Vec<ChunkRef> = {
             let index = self.index.lock();
             let older = index.len().saturating_sub(1);
@@ -247,14 +250,14 @@ impl Chunks {
                 .collect()
         };
         let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(None) };
-        let range = first.first..=last.last;
+        let sequences = first.first..=last.last;
         let mut records = Vec::with_capacity(wanted.iter().map(|chunk| chunk.bytes).sum());
         for chunk in wanted {
             if let Some(value) = self.read(chunk)? {
                 records.extend_from_slice(self.parse(chunk.first, &value)?.records);
             }
         }
-        Ok(Some((range, records)))
+        Ok(Some(Cut { sequences, records }))
     }
 
     /// Removes the chunks up to `last`, which must end a chunk. Durable at the next

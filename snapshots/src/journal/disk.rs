@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::{
     ARCHIVE_FILE_BYTES, Batch, Journal, JournalOptions, JournalStats, OpenReport, Sequence, Visit,
+    chunk::Cut,
     feeder::{self, Pending, Shared},
     open,
 };
@@ -178,10 +179,9 @@ impl DiskJournal {
         let durable = sequence.min(self.shared.fed() + 1);
         let chunks = &self.shared.chunks;
         let mut removed = false;
-        while let Some((range, records)) = chunks.oldest_below(durable, ARCHIVE_FILE_BYTES)? {
-            let last = *range.end();
-            self.archive.append(range, &records)?;
-            chunks.remove_through(last)?;
+        while let Some(Cut { sequences, records }) = chunks.oldest_below(durable, ARCHIVE_FILE_BYTES)? {
+            self.archive.append(&sequences, &records)?;
+            chunks.remove_through(*sequences.end())?;
             removed = true;
         }
         if removed { chunks.sync() } else { Ok(()) }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    ops::{ControlFlow, RangeInclusive},
+    ops::ControlFlow,
     path::Path,
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{
     ARCHIVE_FILE_BYTES, JournalOptions, OpenReport, Sequence,
-    chunk::Chunks,
+    chunk::{Chunks, Cut},
     feeder::{Queue, Shared},
 };
 use crate::{
@@ -133,24 +133,19 @@ fn finish_truncation(archive: &Archive, chunks: &Chunks) -> Result<(), StorageEr
         return Err(StorageError::MissingEvents { file: archive.dir().to_owned(), from, to });
     }
     let mut removed = false;
-    while let Some((range, records)) = chunks.oldest_below(archived.end() + 1, ARCHIVE_FILE_BYTES)? {
-        let kept = (*range.start()).max(*archived.start())..=*range.end();
-        refuse_difference(archive, *range.start(), &records, kept, chunks.dir())?;
-        chunks.remove_through(*range.end())?;
+    while let Some(cut) = chunks.oldest_below(archived.end() + 1, ARCHIVE_FILE_BYTES)? {
+        refuse_difference(archive, *archived.start(), &cut, chunks.dir())?;
+        chunks.remove_through(*cut.sequences.end())?;
         removed = true;
     }
     if removed { chunks.sync() } else { Ok(()) }
 }
 
-/// Compares `records`, which begin at `first`, with what the archive still keeps of them.
-fn refuse_difference(
-    archive: &Archive,
-    first: Sequence,
-    records: &[u8],
-    kept: RangeInclusive<Sequence>,
-    dir: &Path,
-) -> Result<(), StorageError> {
-    let mut live = Records::new(records).skip((*kept.start() - first) as usize);
+/// Compares `cut` with what the archive, which begins at `oldest`, still keeps of it.
+fn refuse_difference(archive: &Archive, oldest: Sequence, cut: &Cut, dir: &Path) -> Result<(), StorageError> {
+    let first = *cut.sequences.start();
+    let kept = first.max(oldest)..=*cut.sequences.end();
+    let mut live = Records::new(&cut.records).skip((*kept.start() - first) as usize);
     let mut equal = true;
     archive.replay(kept, &mut |_, archived| {
         equal = live.next() == Some(archived);

@@ -8,6 +8,7 @@
 
 use crate::{
     journal::Sequence,
+    sled_db::KeyValue,
     store::{EntityKey, SnapshotRecord},
 };
 
@@ -95,7 +96,7 @@ impl PackBuilder {
     }
 
     /// Keys and values of the whole pack, the index last, and its number of parts.
-    pub(super) fn finish(self, pack: u64, max_value: usize) -> (Vec<(Vec<u8>, Vec<u8>)>, u32) {
+    pub(super) fn finish(self, pack: u64, max_value: usize) -> (Vec<KeyValue>, u32) {
         let mut values = Vec::new();
         let parts = self.blocks.chunks(max_value - PART_HEADER);
         let count = parts.len() as u32;

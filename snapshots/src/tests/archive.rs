@@ -134,7 +134,7 @@ fn an_archive_that_contradicts_the_journal_is_refused() {
     }
     let archive = Archive::open(&image, ID).unwrap();
     let wrong = super::support::batch_of(1, (1..=500).map(|_| vec![7; 9]));
-    archive.append(1..=500, &wrong.bytes).unwrap();
+    archive.append(&(1..=500), &wrong.bytes).unwrap();
     let error = refusal(&image);
     assert!(error.to_string().contains("other events under the same sequences"), "{error}");
 }

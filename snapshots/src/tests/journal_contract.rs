@@ -93,7 +93,8 @@ fn stops_when_told() {
 
 #[test]
 fn refuses_gaps_repetitions_and_malformed_batches_for_good() {
-    let wrong: [(fn() -> Batch, &str); 6] = [
+    type Wrong = fn() -> Batch;
+    let wrong: [(Wrong, &str); 6] = [
         (|| batch(12, 1), "journal expects 11"),
         (|| batch(10, 1), "journal expects 11"),
         (|| batch(11, 0), "at least one record"),
@@ -192,7 +193,7 @@ fn a_clean_close_leaves_nothing_in_the_log() {
         let dir = tempfile::tempdir().unwrap();
         let (journal, report) =
             DiskJournal::open_on(&disk, &super::support::options(dir.path(), NEVER)).unwrap();
-        assert_eq!(report.direct_io && disk.plain_writes, false);
+        assert!(!(report.direct_io && disk.plain_writes));
         fill(&journal, 4, 25);
         journal.close().unwrap();
         journal.close().unwrap();

@@ -11,30 +11,31 @@ use super::resident::Any;
 const PATIENCE: usize = 60;
 
 impl World {
-    /// No more trouble: everything under way arrives, everything owed is settled, everybody is answered.
+    /// No more trouble: everything under way arrives, everything owed is asked for until that changes nothing
+    /// any more, everybody is answered.
     pub(super) fn come_to_rest(&mut self) {
         for _ in 0..PATIENCE {
             self.drain();
-            let restless: Vec<Address> = self
-                .residents
-                .iter()
-                .filter(|(_, any)| any.owes() && !any.at_rest())
-                .map(|(address, _)| *address)
-                .collect();
-            let unanswered = self.clients.given_up();
-            if restless.is_empty() && unanswered.is_empty() {
-                return;
-            }
-            for address in restless {
+            let before = self.desk.log.last();
+            for address in self.restless() {
                 self.residents[&address].redrive(&mut self.desk);
+            }
+            self.drain();
+            let unanswered = self.clients.given_up();
+            if self.desk.log.last() == before && unanswered.is_empty() {
+                return;
             }
             for request in unanswered {
                 self.clients.send(request, &mut self.desk.post);
             }
         }
-        let stuck = self.residents.values().filter(|any| any.owes() && !any.at_rest());
-        let stuck: Vec<String> = stuck.map(Any::describe).collect();
-        panic!("the world does not come to rest: {stuck:#?}, unanswered {:?}", self.clients.unanswered());
+        panic!("the world does not come to rest: unanswered {:?}", self.clients.unanswered());
+    }
+
+    /// Who still owes something.
+    fn restless(&self) -> Vec<Address> {
+        let restless = self.residents.iter().filter(|(_, any)| any.owes() && !any.at_rest());
+        restless.map(|(address, _)| *address).collect()
     }
 
     fn drain(&mut self) {
@@ -59,8 +60,9 @@ impl World {
             self.drain();
         }
         self.come_to_rest();
-        assert!(self.residents.values().all(|any| any.deadline().is_none()), "a deadline is left");
         for any in self.residents.values() {
+            assert_eq!(any.deadline(), None, "a deadline is left: {}", any.describe());
+            assert!(!any.owes(), "it will owe for ever: {}", any.describe());
             if let Any::Order(order) = any {
                 let status = order.state.view().map(|view| view.status);
                 assert_ne!(status, Some(Status::Created), "an order waits for ever: {}", any.describe());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use relampago_actors::{Address, Message, Rejection, Reply, cart};
 
-use super::post::{Envelope, Post, Ticket};
+use super::post::{Envelope, Post};
 use super::promise::{Promises, version};
 use super::resident::Answered;
 
@@ -42,12 +42,10 @@ pub struct Clients {
 }
 
 impl Clients {
-    pub fn request(&mut self, to: Address, message: Message, key: Option<u128>, post: &mut Post) -> usize {
+    pub fn request(&mut self, to: Address, message: Message, key: Option<u128>, post: &mut Post) {
         let request = Request { to, message, key, open: 0, outcome: None, success: None };
         self.requests.push(request);
-        let request = self.requests.len() - 1;
-        self.send(request, post);
-        request
+        self.send(self.requests.len() - 1, post);
     }
 
     /// Sends a request, perhaps not for the first time.
@@ -81,12 +79,6 @@ impl Clients {
         }
     }
 
-    /// One sending gets no answer.
-    pub fn lose(&mut self, ticket: Ticket) {
-        let request = &mut self.requests[self.sendings[ticket].request];
-        request.open = request.open.saturating_sub(1);
-    }
-
     /// An answer arrives.
     pub fn take(&mut self, answered: Answered) {
         let Answered { ticket, outcome, number, .. } = answered;
@@ -112,10 +104,6 @@ impl Clients {
             }
         }
         self.requests[index].outcome = Some(outcome);
-    }
-
-    pub fn outcome(&self, request: usize) -> Option<&Result<Reply, Rejection>> {
-        self.requests[request].outcome.as_ref()
     }
 
     /// Requests of which clients know that they succeeded.

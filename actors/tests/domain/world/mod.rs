@@ -49,7 +49,20 @@ struct World {
     /// Calls that left before a crash and arrive after it.
     strays: Vec<GatewayCall>,
     crashes: usize,
+    /// How likely each thing is that can happen.
+    weather: [usize; 13],
     tell: bool,
+}
+
+/// Every world has its own: busy mailboxes or quick ones, slow disks, many crashes or none.
+fn weather(dice: &mut Dice) -> [usize; 13] {
+    let mut one_of = |choices: [usize; 3]| choices[dice.below(3)];
+    let (deliver, want, again) = (one_of([100, 250, 600]), one_of([60, 120, 200]), one_of([10, 50, 150]));
+    let (durable, provider, unasked) = (one_of([20, 60, 150]), one_of([20, 60, 150]), one_of([4, 12, 40]));
+    let (tick, alarm, jump) = (one_of([10, 30, 60]), one_of([10, 25, 60]), one_of([1, 4, 10]));
+    let (redrive, reload, snapshot, crash) =
+        (one_of([0, 15, 60]), one_of([0, 8, 30]), one_of([5, 20, 40]), one_of([0, 2, 8]));
+    [deliver, want, again, durable, provider, unasked, tick, alarm, redrive, reload, snapshot, jump, crash]
 }
 
 impl World {
@@ -57,6 +70,7 @@ impl World {
         let mut dice = Dice::new(seed);
         Self {
             shopping: Shopping::new(&mut dice),
+            weather: weather(&mut dice),
             dice,
             desk: Desk { now: 1_000_000, ..Desk::default() },
             residents: BTreeMap::new(),
@@ -77,7 +91,7 @@ impl World {
 
     /// One thing happens.
     fn step(&mut self) {
-        match self.dice.weighted(&[600, 120, 50, 120, 60, 12, 30, 25, 10, 8, 20, 4, 2]) {
+        match self.dice.weighted(&self.weather) {
             0 => self.deliver(),
             1 => self.shopping.go_on(&mut self.clients, &mut self.desk.post, &mut self.dice),
             2 => self.ask_again(),
@@ -240,7 +254,7 @@ impl World {
         let Some(address) = self.some_resident() else { return };
         let any = &self.residents[&address];
         // Only what is durable may be covered.
-        if any.last() <= self.desk.log.durable() {
+        if (1..=self.desk.log.durable()).contains(&any.last()) {
             self.snapshots.insert(address, (any.last(), any.freeze()));
         }
     }

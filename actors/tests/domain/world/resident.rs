@@ -22,8 +22,6 @@ pub struct Answered {
     pub ticket: Ticket,
     pub depends: Sequence,
     pub outcome: Result<Reply, Rejection>,
-    /// Whether it was given as a repetition.
-    pub replayed: bool,
     /// When it was given: answers are numbered.
     pub number: usize,
 }
@@ -62,7 +60,6 @@ struct Parked<A> {
     ask: A,
     ticket: Ticket,
     depends: Sequence,
-    replayed: bool,
 }
 
 /// An entity, who waits for it, and the last event that is in it.
@@ -170,22 +167,21 @@ impl<E: Hosted> Resident<E> {
         depends: Sequence,
         desk: &mut Desk,
     ) {
-        let (ask, replayed) = match answer {
+        let ask = match answer {
             Answer::Nothing => {
                 assert_eq!(ticket, None, "{:?}: a client was left without an answer", self.me);
                 return;
             }
             Answer::Reject(rejection) => {
-                return desk.answer(ticket, depends, Err(rejection), false);
+                return desk.answer(ticket, depends, Err(rejection));
             }
             Answer::HandOver(to, message) => {
                 return desk.post.send(self.me, Envelope { to, message, ticket, depends });
             }
-            Answer::Settle(ask) => (ask, false),
-            Answer::Replay(ask) => (ask, true),
+            Answer::Settle(ask) | Answer::Replay(ask) => ask,
         };
         if let Some(ticket) = ticket {
-            self.parked.push(Parked { ask, ticket, depends, replayed });
+            self.parked.push(Parked { ask, ticket, depends });
             self.settle(desk);
         }
     }
@@ -199,8 +195,8 @@ impl<E: Hosted> Resident<E> {
                 None => index += 1,
                 Some(outcome) => {
                     let seen = cx.seen();
-                    let Parked { ticket, depends, replayed, .. } = self.parked.remove(index);
-                    desk.answer(Some(ticket), depends.max(seen).max(self.last), outcome, replayed);
+                    let Parked { ticket, depends, .. } = self.parked.remove(index);
+                    desk.answer(Some(ticket), depends.max(seen).max(self.last), outcome);
                 }
             }
         }
@@ -208,16 +204,10 @@ impl<E: Hosted> Resident<E> {
 }
 
 impl Desk {
-    fn answer(
-        &mut self,
-        ticket: Option<Ticket>,
-        depends: Sequence,
-        outcome: Result<Reply, Rejection>,
-        replayed: bool,
-    ) {
+    fn answer(&mut self, ticket: Option<Ticket>, depends: Sequence, outcome: Result<Reply, Rejection>) {
         let Some(ticket) = ticket else { return };
         self.answered += 1;
-        self.answers.push(Answered { ticket, depends, outcome, replayed, number: self.answered });
+        self.answers.push(Answered { ticket, depends, outcome, number: self.answered });
     }
 }
 

@@ -26,8 +26,8 @@ pub struct Shopping {
     keys: u128,
     orders: Vec<Id>,
     payments: Vec<Id>,
-    /// Requests whose answers may be used: by whom nothing is forgotten.
-    checkouts: Vec<(usize, KeyTag)>,
+    /// The keys of all purchases.
+    checkouts: Vec<KeyTag>,
 }
 
 type Wish = (Address, Message, Option<u128>);
@@ -83,8 +83,8 @@ impl Shopping {
                 Message::Order(order::Command::Place { tag, .. }) => Some(*tag),
                 _ => None,
             };
-            let request = clients.request(to, message, key, post);
-            self.checkouts.extend(checkout.map(|tag| (request, tag)));
+            self.checkouts.extend(checkout);
+            clients.request(to, message, key, post);
         }
     }
 
@@ -150,9 +150,10 @@ impl Shopping {
 
     /// The same key with another body: one of the two is carried out, at most.
     fn reuse_a_key(&mut self, dice: &mut Dice) -> Option<Wish> {
-        let (_, KeyTag { key, body }) = *dice.pick(&self.checkouts)?;
+        let KeyTag { key, .. } = *dice.pick(&self.checkouts)?;
         let order = Id::derived("order", &[&key.to_le_bytes()]);
-        self.orders.contains(&order).then(|| self.purchase(order, tag(key, body + 1), dice))
+        let KeyTag { key: body, .. } = self.key();
+        self.orders.contains(&order).then(|| self.purchase(order, tag(key, body as u64), dice))
     }
 
     fn note_order(&mut self, order: Id) {

@@ -1,0 +1,304 @@
+//! The front: what happens to every request, whatever its route.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::http::uri::{PathAndQuery, Uri};
+use axum::response::Response;
+use axum::routing::{MethodFilter, on};
+use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusHandle;
+use relampago_actors::money::Currency;
+use relampago_config::{Locale, Settings};
+use relampago_engine::Engine;
+use tower::ServiceExt;
+
+use crate::auth::{Access, Auth};
+use crate::error::Problem;
+use crate::extract::Call;
+use crate::metrics::{FrontMetrics, RouteMetrics};
+use crate::{openapi, routes};
+use crate::trace::{self, TraceId};
+
+/// Paths below this are the shop's; the others are the operators', who must get in when the shop is full.
+const API: &str = "/api/";
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) metrics: PrometheusHandle,
+    /// Currency of products and carts that name none.
+    pub(crate) currency: Currency,
+    /// Language of callers who name none of ours.
+    pub(crate) locale: Locale,
+    /// Longest time for a body to arrive, and for the engine to answer.
+    pub(crate) request_timeout: Duration,
+    pub(crate) body_limit: usize,
+    pub(crate) started: Instant,
+    /// The OpenAPI document, as it is served.
+    pub(crate) openapi: Bytes,
+    auth: Auth,
+    max_in_flight: usize,
+    in_flight: AtomicUsize,
+    draining: AtomicBool,
+    front: FrontMetrics,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Whether the server is going away.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request in, unless there are too many or the server is going away.
+    fn admit(&self) -> Result<Slot<'_>, Problem> {
+        if self.is_draining() {
+            self.front.shutting_down.increment(1);
+            return Err(Problem::shutting_down());
+        }
+        let slot = Slot { app: self };
+        self.front.in_flight.increment(1.0);
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.max_in_flight {
+            return Ok(slot);
+        }
+        self.front.overloaded.increment(1);
+        Err(Problem::overloaded())
+    }
+}
+
+/// A request's place among those in flight, given back when dropped.
+struct Slot<'a> {
+    app: &'a App,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.app.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.app.front.in_flight.decrement(1.0);
+    }
+}
+
+/// The shop's currency is not one that money can be counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("shop.currency has no minor units")]
+pub struct UnusableCurrency;
+
+/// The whole REST interface; clones share it. It needs no port: give it a request, get the answer.
+#[derive(Clone, Debug)]
+pub struct Front {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Front {
+    /// A front for a running engine.
+    ///
+    /// # Errors
+    /// If the shop's currency has no minor units, such as gold.
+    pub fn new(
+        engine: Engine,
+        settings: &Settings,
+        auth: Auth,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, UnusableCurrency> {
+        let site = routes::site();
+        let app = Arc::new(App {
+            openapi: openapi::document(site.listed()),
+            engine,
+            metrics,
+            currency: settings.shop.currency.parse().map_err(|_| UnusableCurrency)?,
+            locale: settings.shop.locale,
+            request_timeout: settings.server.request_timeout,
+            body_limit: settings.server.body_limit_bytes,
+            started: Instant::now(),
+            auth,
+            max_in_flight: settings.server.max_in_flight,
+            in_flight: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            front: FrontMetrics::new(),
+        });
+        Ok(Self { router: site.into_router(Arc::clone(&app)), app })
+    }
+
+    /// Answers a request.
+    pub async fn handle(&self, mut request: Request<Body>) -> Response {
+        let request_id = trace::request_id(request.headers());
+        strip_trailing_slash(request.uri_mut());
+        let mut response = self.answer(request).await;
+        response.headers_mut().insert(trace::REQUEST_ID, request_id);
+        response
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response {
+        let trace = TraceId::of(request.headers());
+        let slot = if request.uri().path().starts_with(API) { Some(self.app.admit()) } else { None };
+        if let Some(Err(problem)) = slot {
+            return problem.into_response(trace.unwrap_or_else(TraceId::fresh));
+        }
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// From now on requests are refused; those in flight go on.
+    pub fn drain(&self) {
+        self.app.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+/// `/carts/` is `/carts`: answered directly, without a redirect.
+fn strip_trailing_slash(uri: &mut Uri) {
+    let path = uri.path();
+    let stripped = path.trim_end_matches('/');
+    if stripped.len() == path.len() || stripped.is_empty() {
+        return;
+    }
+    let text = match uri.query() {
+        None => stripped.to_owned(),
+        Some(query) => format!("{stripped}?{query}"),
+    };
+    let mut parts = uri.clone().into_parts();
+    if let Ok(stripped) = PathAndQuery::try_from(text) {
+        parts.path_and_query = Some(stripped);
+        if let Ok(stripped) = Uri::from_parts(parts) {
+            *uri = stripped;
+        }
+    }
+}
+
+/// A route, as the table of routes names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// In capitals.
+    pub(crate) method: &'static str,
+    /// The path, with its parameters in braces.
+    pub(crate) template: &'static str,
+    /// Who may call it.
+    pub(crate) access: Access,
+}
+
+/// The routes, as they are put together.
+#[derive(Default)]
+pub(crate) struct Site {
+    router: Router<Arc<App>>,
+    listed: Vec<Listed>,
+}
+
+impl Site {
+    pub(crate) fn get(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
+        self.route(MethodFilter::GET, Listed { method: "GET", template, access }, handler)
+    }
+
+    pub(crate) fn post(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
+        self.route(MethodFilter::POST, Listed { method: "POST", template, access }, handler)
+    }
+
+    pub(crate) fn put(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
+        self.route(MethodFilter::PUT, Listed { method: "PUT", template, access }, handler)
+    }
+
+    pub(crate) fn patch(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
+        self.route(MethodFilter::PATCH, Listed { method: "PATCH", template, access }, handler)
+    }
+
+    pub(crate) fn delete(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
+        self.route(MethodFilter::DELETE, Listed { method: "DELETE", template, access }, handler)
+    }
+
+    fn route(mut self, filter: MethodFilter, listed: Listed, handler: impl Handle) -> Self {
+        self.router = self.router.route(listed.template, on(filter, Endpoint::new(listed, handler)));
+        self.listed.push(listed);
+        self
+    }
+
+    /// Every route there is.
+    pub(crate) fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    fn into_router(self, app: Arc<App>) -> Router {
+        let unmatched = |template| Listed { method: "any", template, access: Access::Anyone };
+        self.router
+            .fallback(Endpoint::new(unmatched("no such path"), no_such_path))
+            .method_not_allowed_fallback(Endpoint::new(unmatched("no such method"), no_such_method))
+            .with_state(app)
+    }
+}
+
+async fn no_such_path(_: Call) -> Result<Response, Problem> {
+    Err(Problem::no_such_path())
+}
+
+async fn no_such_method(_: Call) -> Result<Response, Problem> {
+    Err(Problem::method_not_allowed())
+}
+
+/// What answers the requests of one route.
+pub(crate) trait Handle: Clone + Send + Sync + 'static {
+    fn handle(&self, call: Call) -> impl Future<Output = Result<Response, Problem>> + Send;
+}
+
+impl<F, Fut> Handle for F
+where
+    F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Problem>> + Send,
+{
+    fn handle(&self, call: Call) -> impl Future<Output = Result<Response, Problem>> + Send {
+        self(call)
+    }
+}
+
+/// A route: lets the caller in, has the request handled, writes problems, counts the answer.
+struct Endpoint<H> {
+    access: Access,
+    metrics: Arc<RouteMetrics>,
+    handler: H,
+}
+
+impl<H> Endpoint<H> {
+    fn new(listed: Listed, handler: H) -> Self {
+        let metrics = Arc::new(RouteMetrics::new(listed.method, listed.template));
+        Self { access: listed.access, metrics, handler }
+    }
+}
+
+impl<H: Clone> Clone for Endpoint<H> {
+    fn clone(&self) -> Self {
+        Self { access: self.access, metrics: Arc::clone(&self.metrics), handler: self.handler.clone() }
+    }
+}
+
+impl<H: Handle> Handler<(), Arc<App>> for Endpoint<H> {
+    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+    fn call(self, request: Request, app: Arc<App>) -> Self::Future {
+        Box::pin(async move {
+            let began = Instant::now();
+            let (parts, body) = request.into_parts();
+            let trace = TraceId::of(&parts.headers);
+            let handled = match app.auth.admit(&parts.headers, self.access) {
+                Ok(caller) => self.handler.handle(Call::new(app, caller, parts, body).await).await,
+                Err(problem) => Err(problem),
+            };
+            let response = handled
+                .unwrap_or_else(|problem| problem.into_response(trace.unwrap_or_else(TraceId::fresh)));
+            self.metrics.record(response.status(), began.elapsed());
+            response
+        })
+    }
+}

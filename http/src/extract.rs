@@ -1,0 +1,214 @@
+//! What a handler gets: the request, taken apart on demand, and the way to the engine.
+
+use std::sync::Arc;
+
+use axum::RequestPartsExt;
+use axum::body::Body;
+use axum::extract::RawPathParams;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use relampago_actors::keys::KeyTag;
+use relampago_actors::{Address, Id, Message};
+use relampago_config::Locale;
+use relampago_engine::{Answered, AskError, Engine};
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::{Kind, Problem};
+use crate::etag::IfMatch;
+use crate::idempotency::Key;
+use crate::locale;
+
+/// One request, from a caller who may make it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// What all requests share.
+    pub(crate) app: Arc<App>,
+    /// Who calls.
+    pub(crate) caller: Caller,
+    parts: Parts,
+    params: Option<RawPathParams>,
+    body: Body,
+}
+
+impl Call {
+    pub(crate) async fn new(app: Arc<App>, caller: Caller, mut parts: Parts, body: Body) -> Self {
+        // Fails where the path has no parameters or they are not UTF-8: then none of them is found.
+        let params = parts.extract().await.ok();
+        Self { app, caller, parts, params, body }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.app.engine
+    }
+
+    pub(crate) fn secret(&self) -> &[u8; 32] {
+        self.app.engine.secret()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The language to write labels in.
+    pub(crate) fn locale(&self) -> Locale {
+        locale::preferred(&self.parts.headers, self.app.locale)
+    }
+
+    /// A part of the path, percent-decoded.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        self.params.as_ref()?.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// An id in the path.
+    ///
+    /// # Errors
+    /// The same 404 for a malformed id as for one that nothing has.
+    pub(crate) fn id(&self, name: &str, missing: Kind) -> Result<Id, Problem> {
+        let id = self.param(name).and_then(|text| text.parse().ok());
+        id.ok_or_else(|| Problem::new(missing, format!("{}.", missing.title)))
+    }
+
+    /// The idempotency key, if there is one.
+    ///
+    /// # Errors
+    /// 400 if it is malformed.
+    pub(crate) fn key(&self) -> Result<Option<Key>, Problem> {
+        Key::of(&self.parts.headers, self.caller)
+    }
+
+    /// The idempotency key of a request that needs one.
+    ///
+    /// # Errors
+    /// 400 if it is missing or malformed.
+    pub(crate) fn required_key(&self) -> Result<Key, Problem> {
+        self.key()?.ok_or_else(|| {
+            Problem::new(Kind::KEY_REQUIRED, "Send an Idempotency-Key: it makes the request safe to repeat.")
+        })
+    }
+
+    /// The key in its scope, with the body it came with.
+    pub(crate) fn tag(&self, key: &Key, body: &[u8]) -> KeyTag {
+        key.tag(self.secret(), self.caller, &self.parts.method, self.parts.uri.path(), body)
+    }
+
+    /// The whole body; empty if there is none.
+    ///
+    /// # Errors
+    /// 413 if it is too large, 415 if it is there and not JSON, 408 if it takes too long to arrive.
+    pub(crate) async fn body(&mut self) -> Result<Bytes, Problem> {
+        let limit = self.app.body_limit;
+        if self.announced_length().is_some_and(|length| length > limit as u64) {
+            return Err(too_large(limit));
+        }
+        let body = Limited::new(std::mem::take(&mut self.body), limit);
+        let body = timeout(self.app.request_timeout, body.collect()).await.map_err(|_| late())?;
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                return too_large(limit);
+            }
+            // The connection broke: nobody is there to read this.
+            Problem::new(Kind::MALFORMED_JSON, "The body did not arrive whole.")
+        })?;
+        let body = body.to_bytes();
+        if !body.is_empty() && !self.sends_json() {
+            let detail = "Send the body as application/json in UTF-8.";
+            return Err(Problem::new(Kind::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        Ok(body)
+    }
+
+    fn announced_length(&self) -> Option<u64> {
+        self.parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// `application/json`, with no other parameter than `charset=utf-8`.
+    fn sends_json(&self) -> bool {
+        let Some(value) = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+            return false;
+        };
+        let mut parts = value.split(';').map(str::trim);
+        let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+        is_json
+            && parts.all(|parameter| {
+                let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+                name.eq_ignore_ascii_case("charset") && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            })
+    }
+
+    /// Asks an entity and waits for the answer, at most as long as a request may take.
+    ///
+    /// # Errors
+    /// What the domain or the engine refuses; 503 if there is no answer in time.
+    pub(crate) async fn ask(&self, to: Address, message: Message) -> Result<Answered, Problem> {
+        self.in_time(self.app.engine.ask(to, message)).await
+    }
+
+    /// Waits for the engine, at most as long as a request may take.
+    ///
+    /// # Errors
+    /// The engine's; 503 if it takes too long.
+    pub(crate) async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, AskError>>,
+    ) -> Result<T, Problem> {
+        match timeout(self.app.request_timeout, asked).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) if self.parts.method.is_safe() => {
+                Err(Problem::new(Kind::TIMEOUT, "The answer took too long. Try again."))
+            }
+            Err(_) => Err(Problem::outcome_unknown()),
+        }
+    }
+
+    /// The one version that `If-Match` lets a change start from; `None` for any. `current` tells the version
+    /// of now and is asked only if the caller names several.
+    ///
+    /// # Errors
+    /// 412 if `If-Match` rules every version out; those of `current`.
+    pub(crate) async fn expected_version(
+        &self,
+        current: impl Future<Output = Result<u64, Problem>>,
+    ) -> Result<Option<u64>, Problem> {
+        let versions = match IfMatch::of(&self.parts.headers)? {
+            IfMatch::Any => return Ok(None),
+            IfMatch::OneOf(versions) => versions,
+        };
+        if let [version] = versions[..] {
+            return Ok(Some(version));
+        }
+        let current = current.await?;
+        if versions.contains(&current) {
+            return Ok(Some(current));
+        }
+        Err(Problem::new(Kind::VERSION_CONFLICT, format!("The resource is at version {current}.")))
+    }
+}
+
+/// A `user_id` that a request names: staff's right.
+///
+/// # Errors
+/// 403 for everybody else.
+pub(crate) fn check_user(caller: Caller, user: Option<Id>) -> Result<(), Problem> {
+    if user.is_none() || caller.is_staff() {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::FORBIDDEN, "A user_id other than the caller's is for staff."))
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Kind::BODY_TOO_LARGE, format!("The body may have {limit} bytes."))
+}
+
+fn late() -> Problem {
+    Problem::new(Kind::REQUEST_TIMEOUT, "The body took too long to arrive.")
+}
+

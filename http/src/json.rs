@@ -1,0 +1,146 @@
+//! The shapes that answers have in JSON. They borrow from the engine's views and are written once.
+
+mod cart;
+mod history;
+mod inventory;
+mod list;
+mod order;
+mod payment;
+mod product;
+
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use relampago_actors::money::{self, Currency, Decimal};
+use relampago_actors::payment::Method;
+use relampago_actors::{Id, Millis};
+use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::RefOr;
+use utoipa::{PartialSchema, ToSchema};
+
+pub(crate) use cart::Cart;
+pub(crate) use history::{History, HistoryEvent};
+pub(crate) use inventory::Inventory;
+pub(crate) use list::{OrderList, ProductList};
+pub(crate) use order::{Line, Order};
+pub(crate) use payment::Payment;
+pub(crate) use product::Product;
+
+/// Ways to pay, by the names that requests and answers have for them.
+pub(crate) const METHODS: &[(&str, Method)] = &[
+    ("credit_card", Method::CreditCard),
+    ("debit_card", Method::DebitCard),
+    ("paypal", Method::Paypal),
+];
+
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::CreditCard => "credit_card",
+        Method::DebitCard => "debit_card",
+        Method::Paypal => "paypal",
+    }
+}
+
+/// An id, written as a UUID.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, format = Uuid, example = "0192f0c1-2345-7abc-8def-0123456789ab")]
+pub(crate) struct IdText(pub(crate) Id);
+
+impl Serialize for IdText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Hex digits and dashes: the fallback is never taken, and `from_utf8` costs less than formatting.
+        serializer.serialize_str(std::str::from_utf8(&self.0.encode()).unwrap_or_default())
+    }
+}
+
+/// A decimal number with the digits of its currency, in a string.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, example = "19.99", pattern = r"^-?\d+(\.\d+)?$")]
+pub(crate) struct Money {
+    minor: i64,
+    currency: Currency,
+}
+
+impl Money {
+    /// So many minor units.
+    pub(crate) fn new(minor: i64, currency: Currency) -> Self {
+        Self { minor, currency }
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        money::write_minor(self.minor, self.currency, f)
+    }
+}
+
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A decimal number as requests have it: a string or a number, read digit by digit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amount(pub(crate) Decimal);
+
+impl PartialSchema for Amount {
+    fn schema() -> RefOr<Schema> {
+        let of = |kind| ObjectBuilder::new().schema_type(kind).build();
+        let schema = OneOfBuilder::new().item(of(Type::String)).item(of(Type::Number));
+        schema.description(Some("A decimal number in a string or as a number.")).examples(["19.99"]).into()
+    }
+}
+
+impl ToSchema for Amount {}
+
+/// An ISO 4217 code.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, example = "USD", min_length = 3, max_length = 3)]
+pub(crate) struct CurrencyCode(pub(crate) Currency);
+
+impl Serialize for CurrencyCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.code())
+    }
+}
+
+/// A moment in UTC, as RFC 3339 has it, to the millisecond.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2025-11-28T08:00:00.000Z")]
+pub(crate) struct Time(pub(crate) Millis);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let at = UNIX_EPOCH + Duration::from_millis(self.0);
+        serializer.collect_str(&humantime::format_rfc3339_millis(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn scalars_have_one_form() {
+        let table = [
+            (serde_json::to_string(&IdText(Id(0x0192_f0c1_2345_7abc_8def_0123_4567_89ab))), "0192f0c1-2345-7abc-8def-0123456789ab"),
+            (serde_json::to_string(&Money::new(1999, Currency::USD)), "19.99"),
+            (serde_json::to_string(&Money::new(5, "JPY".parse().unwrap())), "5"),
+            (serde_json::to_string(&CurrencyCode(Currency::USD)), "USD"),
+            (serde_json::to_string(&Time(1_732_233_600_007)), "2024-11-22T00:00:00.007Z"),
+        ];
+        for (written, expected) in table {
+            assert_eq!(written.unwrap(), format!("\"{expected}\""));
+        }
+    }
+
+    #[test]
+    fn every_method_has_the_name_it_is_read_by() {
+        for (name, method) in METHODS {
+            assert_eq!(method_name(*method), *name);
+        }
+    }
+}

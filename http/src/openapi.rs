@@ -1,0 +1,294 @@
+//! The OpenAPI 3.1 document: the handlers' own words, and what is the same for all of them.
+
+use bytes::Bytes;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{
+    ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, Schema, Type,
+};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, RefOr};
+use utoipa::{OpenApi, ToSchema};
+
+use crate::app::Listed;
+use crate::auth::Access;
+use crate::error::{FieldError, Kind, PriceItem, ShortageItem};
+use crate::json::{HistoryEvent, Line, Payment};
+use crate::routes::paths::{
+    carts, checkout, docs, inventory, operations, orders, payments, products, validations,
+};
+
+const PROBLEM: &str = "Problem";
+const PROBLEM_JSON: &str = "application/problem+json";
+const EXAMPLE_ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
+const API_KEY: &str = "api_key";
+const COMMIT: &str = "The position in the journal, `<journal>/<sequence>`, that the answer reflects; it is durable.";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Relámpago",
+        description = "Products, stock, carts, orders and payments of a shop.\n\n\
+            Answers outside 2xx are `application/problem+json` with a stable `code`; `retryable` says whether \
+            the same request may succeed later. A request with an `Idempotency-Key` can be repeated: the first \
+            success is given again, with `Idempotent-Replayed: true`. A trailing slash is accepted everywhere.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    paths(
+        products::list, products::create, products::show, products::replace, products::change,
+        products::archive, inventory::show, inventory::adjust,
+        carts::create, carts::show, carts::delete, carts::add, carts::clear, carts::set_quantity,
+        carts::remove, checkout::check_out, checkout::place, orders::list, orders::show, orders::history,
+        orders::cancel, validations::validate, payments::process, payments::show, payments::confirm,
+        payments::capture, payments::refund,
+        operations::livez, operations::readyz, operations::health, operations::metrics,
+        docs::document, docs::page, docs::file,
+    ),
+    components(schemas(FieldError, ShortageItem, PriceItem, Payment, Line, HistoryEvent)),
+    tags(
+        (name = "products", description = "What is sold."),
+        (name = "inventory", description = "How much of it there is."),
+        (name = "carts", description = "What buyers gather."),
+        (name = "checkout", description = "Buying it."),
+        (name = "orders", description = "What was bought."),
+        (name = "payments", description = "Paying for it."),
+        (name = "operations", description = "For operators."),
+    ),
+)]
+struct Api;
+
+/// Why a request was not carried out (RFC 9457), described for readers; [`crate::error`] writes it.
+fn problem_schema() -> RefOr<Schema> {
+    let text = |description: &str, example: &str| {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(description))
+            .examples([example])
+            .build()
+    };
+    let list = |of: Ref| ArrayBuilder::new().items(of);
+    let items = OneOfBuilder::new()
+        .item(list(Ref::from_schema_name(ShortageItem::name())))
+        .item(list(Ref::from_schema_name(PriceItem::name())))
+        .description(Some("With `out_of_stock`: what cannot be had in full. With `price_changed`: which prices."));
+    ObjectBuilder::new()
+        .description(Some("Why a request was not carried out (RFC 9457)."))
+        .property("type", text("A name for the code.", "urn:relampago:problem:out_of_stock"))
+        .property("title", text("The same for every problem with this code.", "Not enough stock"))
+        .property("status", ObjectBuilder::new().schema_type(Type::Integer).examples([409]))
+        .property("detail", text("What happened this time.", "Not enough stock."))
+        .property("code", code_schema())
+        .property("retryable", ObjectBuilder::new().schema_type(Type::Boolean))
+        .property("errors", list(Ref::from_schema_name(FieldError::name())))
+        .property("items", items)
+        .property("order_id", text("With `cart_checked_out`: the order.", EXAMPLE_ID))
+        .property("payment", Ref::from_schema_name(Payment::name()))
+        .property("trace_id", text("From `traceparent`, or made.", "4bf92f3577b34da6a3ce929d0e0e4736"))
+        .required("type")
+        .required("title")
+        .required("status")
+        .required("detail")
+        .required("code")
+        .required("retryable")
+        .required("trace_id")
+        .into()
+}
+
+/// Every code there is.
+fn code_schema() -> ObjectBuilder {
+    let codes = Kind::ALL.iter().map(|kind| kind.code);
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("Stable: what programs look at."))
+        .enum_values(Some(codes))
+}
+
+/// The document as it is served, for these routes.
+pub(crate) fn document(routes: &[Listed]) -> Bytes {
+    let document = complete(Api::openapi(), routes);
+    // It holds nothing but text, numbers and lists of them, so that writing it cannot fail.
+    serde_json::to_vec(&document).unwrap_or_default().into()
+}
+
+fn complete(mut document: Document, routes: &[Listed]) -> Document {
+    let components = document.components.get_or_insert_default();
+    components.schemas.insert(PROBLEM.to_owned(), problem_schema());
+    let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+    components.security_schemes.insert(API_KEY.to_owned(), scheme);
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            ("GET", &mut item.get),
+            ("POST", &mut item.post),
+            ("PUT", &mut item.put),
+            ("PATCH", &mut item.patch),
+            ("DELETE", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            let listed = routes.iter().find(|route| route.method == method && documented(route) == *path);
+            if let (Some(operation), Some(listed)) = (operation, listed) {
+                complete_operation(operation, listed);
+            }
+        }
+    }
+    document
+}
+
+/// A route's path as OpenAPI writes it, which knows no `{*rest}`.
+fn documented(route: &Listed) -> String {
+    route.template.replace("{*", "{")
+}
+
+fn complete_operation(operation: &mut Operation, route: &Listed) {
+    let is_api = route.template.starts_with("/api/");
+    for (status, codes) in common_problems(operation, route, is_api) {
+        let missing = || RefOr::T(ResponseBuilder::new().description(codes).build());
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(missing);
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response {
+            complete_response(response, status, is_api);
+        }
+    }
+    if route.access == Access::Staff {
+        operation.security = Some(vec![SecurityRequirement::new(API_KEY, Vec::<String>::new())]);
+    } else if is_api {
+        let none = SecurityRequirement::default();
+        operation.security = Some(vec![none, SecurityRequirement::new(API_KEY, Vec::<String>::new())]);
+    }
+}
+
+/// What can go wrong with any request of this form; what a handler says itself goes before.
+fn common_problems(
+    operation: &Operation,
+    route: &Listed,
+    is_api: bool,
+) -> Vec<(&'static str, &'static str)> {
+    let is_post = route.method == "POST";
+    let takes_body = operation.request_body.is_some() || is_post;
+    let is_list = route.method == "GET" && has_parameter(operation, "limit");
+    let mut problems = vec![("500", "`internal`")];
+    match (is_api, route.access) {
+        (_, Access::Staff) => {
+            problems.push(("401", "`authentication_required`, `invalid_api_key`, `invalid_token`"));
+        }
+        (_, Access::Anyone) => problems.push(("401", "`invalid_api_key`, `invalid_token`")),
+    }
+    if is_api {
+        let reads = "`overloaded`, `timeout`, `shutting_down`";
+        let writes = "`overloaded`, `outcome_unknown`, `shutting_down`";
+        problems.push(("503", if route.method == "GET" { reads } else { writes }));
+    }
+    if takes_body {
+        let with_key = "`malformed_json`, `idempotency_key_required`, `idempotency_key_invalid`";
+        problems.push(("400", if is_post { with_key } else { "`malformed_json`" }));
+        problems.push(("408", "`request_timeout`"));
+        problems.push(("413", "`body_too_large`"));
+        problems.push(("415", "`unsupported_media_type`"));
+    }
+    if takes_body || is_list {
+        problems.push(("422", "`validation_failed`"));
+    }
+    problems
+}
+
+fn has_parameter(operation: &Operation, name: &str) -> bool {
+    operation.parameters.iter().flatten().any(|parameter| parameter.name == name)
+}
+
+/// Problems are all of one shape, and answers about entities have the same headers.
+fn complete_response(response: &mut Response, status: &str, is_api: bool) {
+    let is_problem = status.starts_with(['4', '5']);
+    if is_problem && response.content.is_empty() {
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(PROBLEM))).build();
+        response.content.insert(PROBLEM_JSON.to_owned(), problem);
+    }
+    let mut header = |name: &str, description: &str| {
+        let header = HeaderBuilder::new().schema(Object::with_type(Type::String));
+        let header = header.description(Some(description)).build();
+        response.headers.insert(name.to_owned(), header);
+    };
+    header("X-Request-Id", "The caller's, or a new one.");
+    match status {
+        "401" => header("WWW-Authenticate", "How to authenticate."),
+        "503" => header("Retry-After", "Seconds to wait."),
+        "200" | "201" | "304" if is_api => {
+            header("Relampago-Commit", COMMIT);
+            header("ETag", "Changes whenever the answer would.");
+        }
+        "204" if is_api => header("Relampago-Commit", COMMIT),
+        _ => {}
+    }
+    if status == "201" && is_api {
+        header("Idempotent-Replayed", "`true` if this answer was given before.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::routes;
+
+    fn served() -> Value {
+        serde_json::from_slice(&document(routes::site().listed())).unwrap()
+    }
+
+    fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+        let paths = document["paths"].as_object().unwrap().iter();
+        paths.flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().iter();
+            methods.map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation))
+        })
+    }
+
+    #[test]
+    fn every_route_is_documented_and_nothing_else() {
+        let site = routes::site();
+        let routed = site.listed().iter().map(|route| format!("{} {}", route.method, documented(route)));
+        let routed: BTreeSet<String> = routed.collect();
+        let document = served();
+        assert_eq!(document["openapi"], "3.1.0");
+        let written: BTreeSet<String> = operations(&document).map(|(name, _)| name).collect();
+        assert_eq!(written, routed);
+    }
+
+    #[test]
+    fn every_refusal_is_a_problem_and_none_is_left_to_a_default() {
+        let document = served();
+        for (name, operation) in operations(&document) {
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("500") && !responses.contains_key("default"), "{name}");
+            for (status, response) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
+                let schema = &response["content"][PROBLEM_JSON]["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/Problem", "{name} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_that_is_named_exists_and_every_reference_leads_somewhere() {
+        let document = served();
+        let codes: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.code).collect();
+        for (name, operation) in operations(&document) {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let description = response["description"].as_str().unwrap();
+                if status.starts_with(['4', '5']) {
+                    let named = description.split(',').filter_map(|part| part.split('`').nth(1));
+                    assert!(named.clone().count() > 0, "{name} {status}: {description}");
+                    assert!(named.clone().all(|code| codes.contains(code)), "{name} {status}: {description}");
+                }
+            }
+        }
+        let text = document.to_string();
+        for part in text.split("\"#/components/schemas/").skip(1) {
+            let schema = part.split('"').next().unwrap();
+            assert!(document["components"]["schemas"][schema].is_object(), "{schema}");
+        }
+    }
+}

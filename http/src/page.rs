@@ -1,0 +1,206 @@
+//! Pages of lists: `limit`, the opaque `cursor`, and the link to the next page.
+
+use std::fmt::Write;
+
+use axum::extract::Query;
+use axum::http::Uri;
+use relampago_actors::{Id, Millis};
+
+use crate::error::{FieldError, Problem};
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+/// Bytes of a cursor: time, id, checksum. As many as a digest has, which lends the hex form.
+const CURSOR_BYTES: usize = 32;
+
+/// The query of a list request, taken apart, and the faults found so far.
+#[derive(Debug)]
+pub(crate) struct ListQuery {
+    path: String,
+    pairs: Vec<(String, String)>,
+    errors: Vec<FieldError>,
+}
+
+/// Where a page ended: the last entry's place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// When the entry was made; 0 in lists that are not ordered by it.
+    pub(crate) at: Millis,
+    /// Which entry.
+    pub(crate) id: Id,
+}
+
+impl ListQuery {
+    /// Takes the query apart.
+    ///
+    /// # Errors
+    /// 422 if it is not a query string.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|_| Problem::field("query", "is not a query string in UTF-8"))?;
+        Ok(Self { path: uri.path().to_owned(), pairs, errors: Vec::new() })
+    }
+
+    /// The first value of a parameter; an empty one counts as missing.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.pairs.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A parameter made into something else. `None` if it is missing or at fault, which is noted.
+    pub(crate) fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        message: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = parse(self.get(name)?);
+        if parsed.is_none() {
+            self.errors.push(FieldError { field: name.into(), message: message.into() });
+        }
+        parsed
+    }
+
+    /// How many entries are wanted.
+    pub(crate) fn limit(&mut self) -> usize {
+        let limit = self.parsed("limit", "must be a whole number from 1 to 200", |text| {
+            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        });
+        limit.unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// Where the last page ended. Only a cursor that this server wrote for the same list is taken.
+    pub(crate) fn cursor(&mut self, secret: &[u8; 32]) -> Option<Cursor> {
+        let list = self.list();
+        self.parsed("cursor", "is not a cursor of this list", |text| read(secret, &list, text))
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// 422 with every parameter at fault.
+    pub(crate) fn finish(self) -> Result<Paging, Problem> {
+        if !self.errors.is_empty() {
+            return Err(Problem::validation(self.errors));
+        }
+        Ok(Paging { list: self.list() })
+    }
+
+    /// Path and query without the cursor and the limit: what makes one list another.
+    fn list(&self) -> String {
+        let mut list = format!("{}?", self.path);
+        let pairs = self.pairs.iter().filter(|(name, _)| name != "cursor" && name != "limit");
+        for (name, value) in pairs {
+            push_pair(&mut list, name, value);
+        }
+        list
+    }
+}
+
+/// What is needed to lead on to the next page.
+#[derive(Debug)]
+pub(crate) struct Paging {
+    list: String,
+}
+
+impl Paging {
+    /// The cursor of the page behind `last`, and the path to it.
+    pub(crate) fn next(&self, secret: &[u8; 32], last: Cursor, limit: usize) -> (String, String) {
+        let cursor = write(secret, &self.list, last);
+        let mut path = self.list.clone();
+        push_pair(&mut path, "limit", &limit.to_string());
+        push_pair(&mut path, "cursor", &cursor);
+        (cursor, path)
+    }
+}
+
+fn push_pair(list: &mut String, name: &str, value: &str) {
+    if !list.ends_with('?') {
+        list.push('&');
+    }
+    percent_encode(list, name);
+    list.push('=');
+    percent_encode(list, value);
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+fn percent_encode(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+}
+
+fn write(secret: &[u8; 32], list: &str, cursor: Cursor) -> String {
+    let mut bytes = [0; CURSOR_BYTES];
+    bytes[..8].copy_from_slice(&cursor.at.to_be_bytes());
+    bytes[8..24].copy_from_slice(&cursor.id.0.to_be_bytes());
+    let checksum = checksum(secret, list, &bytes[..24]);
+    bytes[24..].copy_from_slice(&checksum);
+    blake3::Hash::from_bytes(bytes).to_hex().to_string()
+}
+
+fn read(secret: &[u8; 32], list: &str, text: &str) -> Option<Cursor> {
+    let bytes = *blake3::Hash::from_hex(text).ok()?.as_bytes();
+    if bytes[24..] != checksum(secret, list, &bytes[..24]) {
+        return None;
+    }
+    let (at, id) = (bytes[..8].try_into().ok()?, bytes[8..24].try_into().ok()?);
+    Some(Cursor { at: Millis::from_be_bytes(at), id: Id(u128::from_be_bytes(id)) })
+}
+
+fn checksum(secret: &[u8; 32], list: &str, place: &[u8]) -> [u8; 8] {
+    (Id::keyed(secret, "cursor", &[list.as_bytes(), place]).0 as u64).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SECRET: [u8; 32] = [7; 32];
+    const LAST: Cursor = Cursor { at: 5, id: Id(9) };
+
+    fn query(text: &str) -> ListQuery {
+        ListQuery::of(&text.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_cursor_leads_on_in_its_own_list_only() {
+        let paging = query("/p?q=a%20b&limit=2").finish().unwrap();
+        let (cursor, path) = paging.next(&SECRET, LAST, 2);
+        assert_eq!(path, format!("/p?q=a%20b&limit=2&cursor={cursor}"));
+        assert_eq!(query(&path).cursor(&SECRET), Some(LAST));
+        assert_eq!(query(&path.replace("limit=2", "limit=9")).cursor(&SECRET), Some(LAST));
+
+        let tampered = cursor.replacen(char::is_numeric, "a", 1);
+        for refused in [
+            format!("/p?q=other&cursor={cursor}"),
+            format!("/o?q=a%20b&cursor={cursor}"),
+            format!("/p?q=a%20b&cursor={tampered}"),
+            "/p?q=a%20b&cursor=nonsense".to_owned(),
+        ] {
+            let mut query = query(&refused);
+            assert_eq!(query.cursor(&SECRET), None, "{refused}");
+            assert!(query.finish().is_err(), "{refused}");
+        }
+        assert_eq!(query(&path).cursor(&[8; 32]), None);
+    }
+
+    #[test]
+    fn limits_are_bounded() {
+        let limit = |text: &str| {
+            let mut query = query(text);
+            let limit = query.limit();
+            query.finish().ok().map(|_| limit)
+        };
+        assert_eq!(limit("/p"), Some(50));
+        assert_eq!(limit("/p?limit=200"), Some(200));
+        for refused in ["/p?limit=0", "/p?limit=201", "/p?limit=-1", "/p?limit=x"] {
+            assert_eq!(limit(refused), None, "{refused}");
+        }
+    }
+}

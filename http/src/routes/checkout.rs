@@ -1,0 +1,127 @@
+//! Buying: a cart's checkout, and the one-request buy.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use relampago_actors::line::{MAX_LINES, Wanted};
+use relampago_actors::order::{Command, Source};
+use relampago_actors::{Address, Id, Message, cart};
+use relampago_engine::Answered;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Ref, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::buyer::BuyerBody;
+use super::orders::order;
+use super::wanted::Item;
+use crate::answer::{self, Stamp};
+use crate::error::{Kind, Problem};
+use crate::etag::ETag;
+use crate::extract::{Call, check_user};
+use crate::fields::Fields;
+use crate::idempotency::{keyed_id, order_of_cart};
+use crate::json::Order;
+
+/// What is bought, and by whom.
+pub(crate) struct Purchase {
+    items: Vec<Wanted>,
+    buyer: BuyerBody,
+}
+
+impl Purchase {
+    fn read(fields: &mut Fields<'_>) -> Result<Option<Self>, Problem> {
+        let items = fields.objects("items", MAX_LINES, |fields| Item::read(fields)?.wanted())?;
+        let buyer = BuyerBody::read(fields);
+        Ok(items.map(|items| Self { items, buyer }))
+    }
+}
+
+impl PartialSchema for Purchase {
+    fn schema() -> RefOr<Schema> {
+        let items = ArrayBuilder::new()
+            .items(Ref::from_schema_name(Item::name()))
+            .min_items(Some(1))
+            .max_items(Some(MAX_LINES));
+        let items = ObjectBuilder::new().property("items", items).required("items");
+        let buyer = Ref::from_schema_name(BuyerBody::name());
+        AllOfBuilder::new().item(items).item(buyer).description(Some("What is bought, and by whom.")).into()
+    }
+}
+
+impl ToSchema for Purchase {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Item::name().into_owned(), Item::schema()));
+        schemas.push((BuyerBody::name().into_owned(), BuyerBody::schema()));
+    }
+}
+
+/// Turns a cart into an order and reserves its stock. A cart becomes one order at most.
+#[utoipa::path(
+    post, path = "/api/v1/carts/{id}/checkout", tag = "checkout", request_body(content = Option<BuyerBody>),
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat."),
+    ),
+    responses(
+        (status = 201, description = "The order.", body = Order, headers(("Location" = String))),
+        (status = 403, description = "`forbidden`: the `user_id` is another's"),
+        (status = 404, description = "`cart_not_found`"),
+        (status = 409, description = "`cart_empty`, `cart_checked_out` (with `order_id`), `cart_expired`, \
+            `price_changed` (with `items`), `product_unavailable`, `out_of_stock` (with `items`)"),
+        (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
+        (status = 503, description = "`overloaded`, `outcome_unknown`, `checkout_interrupted`, `shutting_down`"),
+    ),
+)]
+pub(crate) async fn check_out(mut call: Call) -> Result<Response, Problem> {
+    let cart = call.id("id", Kind::CART_NOT_FOUND)?;
+    let key = call.required_key()?;
+    let body = call.body().await?;
+    let mut fields = Fields::parse_or_empty(&body)?;
+    let buyer = BuyerBody::read(&mut fields);
+    let buyer = fields.finish(Some(buyer))?;
+    check_user(call.caller, buyer.user_id)?;
+
+    let id = order_of_cart(call.secret(), cart);
+    let tag = call.tag(&key, &body);
+    let check_out = cart::Command::Checkout { order: id, buyer: buyer.buyer(), tag };
+    let answered = call.ask(Address::cart(cart), Message::Cart(check_out)).await?;
+    created(&call, id, &answered)
+}
+
+/// Buys in one request: an order of the named items, its stock reserved.
+#[utoipa::path(
+    post, path = "/api/v1/orders", tag = "checkout",
+    request_body(content = Purchase, example = json!({
+        "items": [{"sku": "LAMP-1", "quantity": 2}], "email": "ada@example.com",
+    })),
+    params(("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat.")),
+    responses(
+        (status = 201, description = "The order.", body = Order, headers(("Location" = String))),
+        (status = 403, description = "`forbidden`: the `user_id` is another's"),
+        (status = 404, description = "`product_not_found`"),
+        (status = 409, description = "`out_of_stock` (with `items`)"),
+        (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
+        (status = 503, description = "`overloaded`, `outcome_unknown`, `checkout_interrupted`, `shutting_down`"),
+    ),
+)]
+pub(crate) async fn place(mut call: Call) -> Result<Response, Problem> {
+    let key = call.required_key()?;
+    let body = call.body().await?;
+    let mut fields = Fields::parse(&body)?;
+    let purchase = Purchase::read(&mut fields)?;
+    let Purchase { items, buyer } = fields.finish(purchase)?;
+    check_user(call.caller, buyer.user_id)?;
+
+    let tag = call.tag(&key, &body);
+    let id = keyed_id(call.secret(), "order", tag);
+    let place = Command::Place { source: Source::Items(items), buyer: buyer.buyer(), tag };
+    let answered = call.ask(Address::order(id), Message::Order(place)).await?;
+    created(&call, id, &answered)
+}
+
+fn created(call: &Call, id: Id, answered: &Answered) -> Result<Response, Problem> {
+    let (view, locale) = (order(&answered.reply)?, call.locale());
+    let etag = ETag::in_language(view.version, locale);
+    let body = Order::new(view, locale);
+    let response = answer::entity(StatusCode::CREATED, &body, etag, Stamp::from(answered))?;
+    Ok(answer::located(response, format_args!("/api/v1/orders/{id}")))
+}

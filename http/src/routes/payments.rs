@@ -1,0 +1,232 @@
+//! `/api/v1/payments`: paying orders and giving money back.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use relampago_actors::keys::KeyTag;
+use relampago_actors::payment::{Command, Method, Status, View};
+use relampago_actors::{Address, Id, Message, Reply};
+use relampago_engine::Answered;
+use utoipa::ToSchema;
+
+use crate::answer::{self, Stamp};
+use crate::error::{Extra, Kind, Problem};
+use crate::etag::ETag;
+use crate::extract::Call;
+use crate::fields::{self, Fields};
+use crate::idempotency::keyed_id;
+use crate::json::{Amount, METHODS, Payment};
+
+const MAX_TOKEN: usize = 255;
+const MAX_REASON: usize = 200;
+/// What `capture_method` may say, and whether that means to only authorize.
+const CAPTURE_METHODS: &[(&str, bool)] = &[("automatic", false), ("manual", true)];
+/// Why money goes back if nobody says.
+const REQUESTED: &str = "requested";
+
+/// A try to pay an order.
+#[derive(ToSchema)]
+pub(crate) struct PaymentRequest {
+    #[schema(value_type = String, format = Uuid)]
+    order_id: Id,
+    /// The order's total.
+    amount: Amount,
+    /// `credit_card`, `debit_card` or `paypal`.
+    #[schema(value_type = String, example = "credit_card")]
+    payment_method: Method,
+    /// The provider's name of the card.
+    #[schema(value_type = Option<String>, max_length = 255, example = "tok_approve")]
+    token: Option<Arc<str>>,
+    /// `automatic` (default), or `manual` to only authorize.
+    #[schema(value_type = Option<String>, example = "automatic")]
+    capture_method: Option<bool>,
+}
+
+impl PaymentRequest {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let order_id = fields.required("order_id", fields::id);
+        let amount = fields.required("amount", fields::decimal);
+        let payment_method = fields.required("payment_method", fields::one_of(METHODS));
+        let token = fields.optional("token", fields::text(1..=MAX_TOKEN));
+        let capture_method = fields.optional("capture_method", fields::one_of(CAPTURE_METHODS));
+        let (order_id, amount) = (order_id?, Amount(amount?));
+        Some(Self { order_id, amount, payment_method: payment_method?, token, capture_method })
+    }
+}
+
+/// Money to be given back.
+#[derive(ToSchema)]
+pub(crate) struct RefundRequest {
+    /// All that is left if left out.
+    amount: Option<Amount>,
+    /// Why, for the books.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "damaged")]
+    reason: Option<Arc<str>>,
+}
+
+impl RefundRequest {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            amount: fields.optional("amount", fields::decimal).map(Amount),
+            reason: fields.optional("reason", fields::text(1..=MAX_REASON)),
+        }
+    }
+}
+
+/// Pays an order. The answer is final (approved, or 402), or `pending` where the provider decides later.
+#[utoipa::path(
+    post, path = "/api/v1/payments/process", tag = "payments", request_body = PaymentRequest,
+    params(("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat.")),
+    responses(
+        (status = 201, description = "The payment.", body = Payment, headers(("Location" = String))),
+        (status = 402, description = "`payment_declined`, with the rejected payment under `payment`"),
+        (status = 404, description = "`order_not_found`"),
+        (status = 409, description = "`already_paid`, `payment_in_progress`, `order_not_payable`"),
+        (status = 410, description = "`reservation_expired`"),
+        (status = 422, description = "`amount_mismatch`, `validation_failed`, `idempotency_key_reused`"),
+    ),
+)]
+pub(crate) async fn process(mut call: Call) -> Result<Response, Problem> {
+    let key = call.required_key()?;
+    let body = call.body().await?;
+    let mut fields = Fields::parse(&body)?;
+    let request = PaymentRequest::read(&mut fields);
+    let request = fields.finish(request)?;
+
+    let tag = call.tag(&key, &body);
+    let id = keyed_id(call.secret(), "payment", tag);
+    let process = Command::Process {
+        order: request.order_id,
+        amount: request.amount.0,
+        method: request.payment_method,
+        token: request.token.map(|token| (*token).to_owned()),
+        manual: request.capture_method.unwrap_or(false),
+        tag,
+    };
+    let response = carry_out(&call, id, process, StatusCode::CREATED).await?;
+    Ok(answer::located(response, format_args!("/api/v1/payments/{id}")))
+}
+
+/// Shows a payment to whoever knows its id.
+#[utoipa::path(
+    get, path = "/api/v1/payments/{id}", tag = "payments",
+    params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
+    responses(
+        (status = 200, description = "The payment.", body = Payment),
+        (status = 304, description = "It is as the caller has it."),
+        (status = 404, description = "`payment_not_found`"),
+    ),
+)]
+pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
+    let id = call.id("id", Kind::PAYMENT_NOT_FOUND)?;
+    let answered = call.ask(Address::payment(id), Message::Payment(Command::Get)).await?;
+    let (stamp, locale) = (Stamp::from(&answered), call.locale());
+    let view = payment(answered.reply)?;
+    let etag = ETag::in_language(view.version, locale);
+    answer::shown(call.headers(), &Payment::new(&view, locale), etag, stamp)
+}
+
+/// Goes on with a payment once its buyer has done what the provider asked for.
+#[utoipa::path(
+    post, path = "/api/v1/payments/{id}/confirm", tag = "payments",
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat."),
+    ),
+    responses(
+        (status = 200, description = "The payment.", body = Payment),
+        (status = 402, description = "`payment_declined`, with the rejected payment under `payment`"),
+        (status = 404, description = "`payment_not_found`"),
+        (status = 409, description = "`payment_not_confirmable`"),
+        (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
+    ),
+)]
+pub(crate) async fn confirm(call: Call) -> Result<Response, Problem> {
+    go_on(call, |tag| Command::Confirm { tag }).await
+}
+
+/// Takes the money of an authorized payment.
+#[utoipa::path(
+    post, path = "/api/v1/payments/{id}/capture", tag = "payments",
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat."),
+    ),
+    responses(
+        (status = 200, description = "The payment.", body = Payment),
+        (status = 402, description = "`payment_declined`, with the rejected payment under `payment`"),
+        (status = 404, description = "`payment_not_found`"),
+        (status = 409, description = "`payment_not_capturable`"),
+        (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
+    ),
+)]
+pub(crate) async fn capture(call: Call) -> Result<Response, Problem> {
+    go_on(call, |tag| Command::Capture { tag }).await
+}
+
+async fn go_on(mut call: Call, command: impl FnOnce(KeyTag) -> Command) -> Result<Response, Problem> {
+    let id = call.id("id", Kind::PAYMENT_NOT_FOUND)?;
+    let key = call.required_key()?;
+    let body = call.body().await?;
+    Fields::parse_or_empty(&body)?.finish(Some(()))?;
+    let tag = call.tag(&key, &body);
+    carry_out(&call, id, command(tag), StatusCode::OK).await
+}
+
+/// Gives money back: all that is left, or a part of it.
+#[utoipa::path(
+    post, path = "/api/v1/payments/{id}/refunds", tag = "payments",
+    request_body(content = Option<RefundRequest>),
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat."),
+    ),
+    responses(
+        (status = 201, description = "The payment with its refunds.", body = Payment),
+        (status = 404, description = "`payment_not_found`"),
+        (status = 409, description = "`payment_not_refundable`, `refund_in_progress`, `refund_failed`"),
+        (status = 422, description = "`refund_exceeds_payment`, `validation_failed`, `idempotency_key_reused`"),
+    ),
+)]
+pub(crate) async fn refund(mut call: Call) -> Result<Response, Problem> {
+    let id = call.id("id", Kind::PAYMENT_NOT_FOUND)?;
+    let key = call.required_key()?;
+    let body = call.body().await?;
+    let mut fields = Fields::parse_or_empty(&body)?;
+    let request = RefundRequest::read(&mut fields);
+    let RefundRequest { amount, reason } = fields.finish(Some(request))?;
+
+    let reason = reason.as_deref().unwrap_or(REQUESTED).to_owned();
+    let tag = call.tag(&key, &body);
+    let refund = Command::Refund { amount: amount.map(|amount| amount.0), reason, tag };
+    carry_out(&call, id, refund, StatusCode::CREATED).await
+}
+
+/// Asks a payment for something and shows it; a declined one is a problem that shows it.
+async fn carry_out(
+    call: &Call,
+    id: Id,
+    command: Command,
+    status: StatusCode,
+) -> Result<Response, Problem> {
+    let answered = call.ask(Address::payment(id), Message::Payment(command)).await?;
+    let (stamp, locale) = (Stamp::from(&answered), call.locale());
+    let Answered { reply, commit, replayed } = answered;
+    let view = payment(reply)?;
+    if view.status == Status::Rejected {
+        return Err(Problem::new(Kind::PAYMENT_DECLINED, "The provider declined the payment.")
+            .with_extra(Extra::Payment(view, locale))
+            .at(commit)
+            .replayed(replayed));
+    }
+    let etag = ETag::in_language(view.version, locale);
+    answer::entity(status, &Payment::new(&view, locale), etag, stamp)
+}
+
+fn payment(reply: Reply) -> Result<Box<View>, Problem> {
+    match reply {
+        Reply::Payment(view) => Ok(view),
+        _ => Err(Problem::unexpected_reply()),
+    }
+}

@@ -1,0 +1,245 @@
+//! `relampago serve`: from settings to a listening server, and to its orderly end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use relampago_config::{Log, LogFormat, Settings};
+use relampago_engine::Engine;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep, timeout};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::Front;
+use crate::auth::{AdminKey, Auth};
+use crate::metrics;
+
+/// Connections that may wait to be accepted; the kernel's own limit may be lower.
+const BACKLOG: u32 = 4096;
+/// Pause after a failed accept, mostly for want of file descriptors: others have to close first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the samples of histograms are folded into buckets, if nobody asks for metrics meanwhile.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// If the server cannot start, if its engine fails, or if the drain does.
+pub fn run(settings: &Settings) -> Result<()> {
+    start_logs(&settings.log)?;
+    let mut builder = Builder::new_multi_thread();
+    if settings.server.worker_threads > 0 {
+        builder.worker_threads(settings.server.worker_threads);
+    }
+    let runtime = builder.enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(serve(settings))
+}
+
+fn start_logs(log: &Log) -> Result<()> {
+    let filter = EnvFilter::try_new(&log.filter).context("log.filter")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let as_text = match log.format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let started = if as_text { builder.try_init() } else { builder.json().try_init() };
+    started.map_err(|error| anyhow!("cannot start the logs: {error}"))
+}
+
+async fn serve(settings: &Settings) -> Result<()> {
+    let stop = stop_signal()?;
+    let metrics = metrics::install();
+    let engine = Engine::start(settings).await.context("cannot start the engine")?;
+    let auth = admin_key(settings)?;
+    let front = Front::new(engine.clone(), settings, auth, metrics.clone())?;
+    let listener = listen(settings.server.addr)?;
+    let address = listener.local_addr().context("cannot tell the address")?;
+    announce(address)?;
+
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(keep_up(metrics));
+    let ended = Acceptor::new(settings, front.clone()).run(listener, stop, &engine).await;
+    drop(upkeep);
+    match ended {
+        Ended::Stopped => {
+            engine.drain().await.context("cannot drain the engine")?;
+            tracing::info!("drained");
+            Ok(())
+        }
+        Ended::Failed(reason) => Err(anyhow!("the engine has failed: {reason}")),
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The admin key of the settings, or the one kept in the data folder, which the engine has made and locked.
+fn admin_key(settings: &Settings) -> Result<Auth> {
+    if let Some(key) = &settings.auth.bootstrap_api_key {
+        return Ok(Auth::with_key(key));
+    }
+    match Auth::from_data(&settings.data.dir).context("cannot keep the admin key's digest")? {
+        AdminKey::Known(auth) => Ok(auth),
+        AdminKey::Made(auth, key) => {
+            // Not a log line: logs are kept, and this is shown once.
+            eprintln!("relampago: admin API key, shown only this once: {}", key.expose());
+            Ok(auth)
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart must not wait for the old connections' TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The one line on standard output that says where the server listens.
+fn announce(address: SocketAddr) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "relampago listening on http://{address}").context("cannot write to standard output")?;
+    out.flush().context("cannot write to standard output")
+}
+
+async fn keep_up(metrics: PrometheusHandle) {
+    let mut ticks = interval(METRICS_UPKEEP);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+/// Why the server does not accept any more.
+enum Ended {
+    /// It was asked to stop.
+    Stopped,
+    /// The engine cannot go on.
+    Failed(String),
+}
+
+/// Accepts connections and serves them.
+struct Acceptor {
+    front: Front,
+    http: http1::Builder,
+    permits: Arc<Semaphore>,
+    drain_timeout: Duration,
+}
+
+impl Acceptor {
+    fn new(settings: &Settings, front: Front) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(settings.server.header_read_timeout);
+        Self {
+            front,
+            http,
+            permits: Arc::new(Semaphore::new(settings.server.max_connections.min(Semaphore::MAX_PERMITS))),
+            drain_timeout: settings.server.drain_timeout,
+        }
+    }
+
+    /// Serves until `stop` resolves or the engine fails; then lets the requests in flight finish.
+    async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>, engine: &Engine) -> Ended {
+        let (stopping, stopped) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let (mut stop, mut failed) = (pin!(stop), pin!(engine.failed()));
+        let ended = loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break Ended::Stopped,
+                reason = &mut failed => break Ended::Failed(reason),
+                Some(_) = connections.join_next() => {}
+                accepted = self.accept(&listener) => {
+                    if let Some((stream, permit)) = accepted {
+                        let served = serve_connection(
+                            self.http.clone(), stream, self.front.clone(), stopped.clone(),
+                        );
+                        connections.spawn(async move {
+                            served.await;
+                            drop(permit);
+                        });
+                    }
+                }
+            }
+        };
+        drop(listener);
+        self.front.drain();
+        stopping.send_replace(true);
+        tracing::info!(connections = connections.len(), "draining");
+        let rest = async { while connections.join_next().await.is_some() {} };
+        if timeout(self.drain_timeout, rest).await.is_err() {
+            tracing::warn!(connections = connections.len(), "gave up on connections that did not finish");
+        }
+        ended
+    }
+
+    /// The next connection, once there is room for it. Cancelling this loses none.
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "no TCP_NODELAY");
+                }
+                Some((stream, permit))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+                None
+            }
+        }
+    }
+}
+
+/// Serves one connection until the client closes it or the server stops; a request in flight is finished.
+async fn serve_connection(
+    http: http1::Builder,
+    stream: TcpStream,
+    front: Front,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(front.handle(request.map(Body::new)).await) }
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        _ = stopped.wait_for(|stopped| *stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "connection ended");
+    }
+}
