@@ -5,6 +5,7 @@
 //! order's attempt, so that each of these moves happens once however often it is asked for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub enum Command {
     Claim {
         /// Which.
         product: Id,
+        /// The sku, given back in the answer.
+        sku: Arc<str>,
         /// Units to sell at first.
         initial: i64,
     },
@@ -226,13 +229,14 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    fn claim(&self, product: Id, initial: i64) -> Decision<Self> {
-        let answer = |granted| Message::Product(product::Command::Claimed { granted });
-        let to = Address::product(product);
-        match self.product {
-            None => Decision::record(Event::Claimed { product, available: initial }).send(to, answer(true)),
-            Some(owner) => Decision::nothing().send(to, answer(owner == product)),
-        }
+    fn claim(&self, product: Id, sku: Arc<str>, initial: i64) -> Decision<Self> {
+        let decision = match self.product {
+            None => Decision::record(Event::Claimed { product, available: initial }),
+            Some(_) => Decision::nothing(),
+        };
+        let granted = self.product.is_none_or(|owner| owner == product);
+        let answer = product::Command::Claimed { sku, granted };
+        decision.send(Address::product(product), Message::Product(answer))
     }
 
     fn set_available(&self, product: Id, change: u64, quantity: i64) -> Decision<Self> {
@@ -377,7 +381,7 @@ impl Entity for Inventory {
 
     fn decide(&self, command: Command, cx: &Context<'_>) -> Decision<Self> {
         match command {
-            Command::Claim { product, initial } => self.claim(product, initial),
+            Command::Claim { product, sku, initial } => self.claim(product, sku, initial),
             Command::SetAvailable { product, change, quantity } => {
                 self.set_available(product, change, quantity)
             }

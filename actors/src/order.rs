@@ -150,6 +150,8 @@ pub enum Command {
     RefundSettled {
         /// Of which payment.
         payment: Id,
+        /// For which cancellation of this order, from 1.
+        cancellation: u32,
         /// Whether all money is back.
         refunded: bool,
     },
@@ -519,7 +521,9 @@ impl Entity for Order {
             Command::PaymentApproved { payment } => self.payment_approved(payment),
             Command::PaymentFailed { payment } => self.payment_failed(payment, cx),
             Command::PaymentLapsed { payment, until } => self.payment_lapsed(payment, until, cx),
-            Command::RefundSettled { payment, refunded } => self.refund_settled(payment, refunded),
+            Command::RefundSettled { payment, cancellation, refunded } => {
+                self.refund_settled(payment, cancellation, refunded)
+            }
             Command::Get => Decision::settle(Ask::View),
             Command::History => Decision::settle(Ask::History),
             Command::Validate => Decision::settle(Ask::Violations),

@@ -192,6 +192,8 @@ pub enum Command {
     RefundOrder {
         /// The order.
         order: Id,
+        /// Which cancellation of the order, from 1: one may fail and another be asked for.
+        cancellation: u32,
     },
     /// Show it.
     Get,
@@ -284,6 +286,8 @@ pub enum Event {
         reason: String,
         /// The client's key; none for a cancellation.
         tag: Option<KeyTag>,
+        /// Which cancellation of the order it is for, if for one.
+        cancellation: Option<u32>,
     },
     /// It was given back.
     Refunded,
@@ -426,6 +430,7 @@ struct Refunding {
     amount: i64,
     reason: String,
     tag: Option<KeyTag>,
+    cancellation: Option<u32>,
 }
 
 /// A payment's state.
@@ -440,6 +445,8 @@ pub struct Payment {
     refunding: Option<Refunding>,
     /// Refunds begun so far: the next one's number.
     refunds_begun: u32,
+    /// The last cancellation of the order whose refund failed; 0 if none did.
+    failed_cancellation: u32,
     /// The key of the running confirmation or capture.
     running: Option<KeyTag>,
     /// The first answer that was given to the request.
@@ -466,6 +473,7 @@ impl Entity for Payment {
             refunds: Vec::new(),
             refunding: None,
             refunds_begun: 0,
+            failed_cancellation: 0,
             running: None,
             processed: None,
             keyed: Remembered::default(),
@@ -494,7 +502,7 @@ impl Entity for Payment {
             Command::Confirm { tag } => self.confirm(tag),
             Command::Capture { tag } => self.capture(tag),
             Command::Refund { amount, reason, tag } => self.refund(amount, reason, tag),
-            Command::RefundOrder { order } => self.refund_order(order),
+            Command::RefundOrder { order, cancellation } => self.refund_order(order, cancellation),
             Command::Get => Decision::settle(Ask::View),
         }
     }

@@ -74,6 +74,8 @@ pub enum Command {
     },
     /// The inventory answers a claim.
     Claimed {
+        /// The sku that was claimed: a refused product may have been made again under another.
+        sku: Arc<str>,
         /// Whether the sku is this product's now.
         granted: bool,
     },
@@ -237,9 +239,14 @@ impl Product {
         }
     }
 
-    fn claim(&self, sku: &str, initial: i64) -> Effect {
-        let claim = inventory::Command::Claim { product: self.id, initial };
+    fn claim(&self, sku: &Arc<str>, initial: i64) -> Effect {
+        let claim = inventory::Command::Claim { product: self.id, sku: Arc::clone(sku), initial };
         Effect::Send { to: Address::inventory(sku), message: Message::Inventory(claim) }
+    }
+
+    /// Whether it waits for the answer to its claim of this sku.
+    fn claims(&self, sku: &str) -> bool {
+        self.phase == Phase::Claiming && self.details.as_ref().is_some_and(|details| *details.sku == *sku)
     }
 
     fn change(&self, patch: Patch) -> Decision<Self> {
@@ -384,7 +391,7 @@ impl Entity for Product {
     fn decide(&self, command: Command, _cx: &Context<'_>) -> Decision<Self> {
         match command {
             Command::Create { details, stock, tag } => self.create(details, stock, tag),
-            Command::Claimed { granted } if self.phase == Phase::Claiming => {
+            Command::Claimed { sku, granted } if self.claims(&sku) => {
                 Decision::record(if granted { Event::Activated } else { Event::Refused })
             }
             Command::Claimed { .. } => Decision::nothing(),

@@ -25,8 +25,8 @@ use crate::auth::{Access, Auth};
 use crate::error::Problem;
 use crate::extract::Call;
 use crate::metrics::{FrontMetrics, RouteMetrics};
-use crate::{openapi, routes};
 use crate::trace::{self, TraceId};
+use crate::{openapi, routes};
 
 /// Paths below this are the shop's; the others are the operators', who must get in when the shop is full.
 const API: &str = "/api/";
@@ -295,8 +295,8 @@ impl<H: Handle> Handler<(), Arc<App>> for Endpoint<H> {
                 Ok(caller) => self.handler.handle(Call::new(app, caller, parts, body).await).await,
                 Err(problem) => Err(problem),
             };
-            let response = handled
-                .unwrap_or_else(|problem| problem.into_response(trace.unwrap_or_else(TraceId::fresh)));
+            let response =
+                handled.unwrap_or_else(|problem| problem.into_response(trace.unwrap_or_else(TraceId::fresh)));
             self.metrics.record(response.status(), began.elapsed());
             response
         })

@@ -97,8 +97,9 @@ impl Auth {
     pub fn from_data(folder: &Path) -> io::Result<AdminKey> {
         match fs::read_to_string(folder.join(KEY_FILE)) {
             Ok(text) => {
-                let admin = blake3::Hash::from_hex(text.trim())
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{KEY_FILE}: {error}")))?;
+                let admin = blake3::Hash::from_hex(text.trim()).map_err(|error| {
+                    io::Error::new(io::ErrorKind::InvalidData, format!("{KEY_FILE}: {error}"))
+                })?;
                 Ok(AdminKey::Known(Self { admin }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -200,7 +201,9 @@ mod tests {
     #[test]
     fn a_made_key_is_shown_once_and_kept_as_a_digest() {
         let folder = tempfile::tempdir().unwrap();
-        let AdminKey::Made(_, key) = Auth::from_data(folder.path()).unwrap() else { panic!("a key was there") };
+        let AdminKey::Made(_, key) = Auth::from_data(folder.path()).unwrap() else {
+            panic!("a key was there")
+        };
         assert!(key.expose().starts_with(KEY_PREFIX) && key.expose().len() == KEY_PREFIX.len() + KEY_LENGTH);
         let file = folder.path().join(KEY_FILE);
         assert!(!fs::read_to_string(&file).unwrap().contains(key.expose()));

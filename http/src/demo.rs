@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use relampago_load::audit::Auditor;
-use relampago_load::{Client, Ledger, Mix, Progress, Report, Request, Rng, Sale, SalePlan, Target, Until, sale};
+use relampago_load::{
+    Client, Ledger, Mix, Progress, Report, Request, Rng, Sale, SalePlan, Target, Until, sale,
+};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{interval, timeout};
@@ -61,7 +63,7 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     let server = Server::start(data.path(), &key).await?;
     let target = Target::new(server.address);
     let ledger = Ledger::default();
-    let mut staff = Client::staff(&target, &key);
+    let mut staff = Client::staff(target.clone(), &key);
     for ((sku, units), price) in ON_SALE.iter().zip(PRICES) {
         sale::stock(&mut staff, &ledger, sku, price, *units).await.context("the catalogue")?;
     }
@@ -220,7 +222,8 @@ impl Server {
         let mut lines = BufReader::new(stdout).lines();
         let ready = timeout(READY_WITHIN, lines.next_line()).await.context("the server is not ready")??;
         let Some(ready) = ready else { bail!("the server ended: {}", child.wait().await?) };
-        let address = ready.strip_prefix("relampago listening on http://").context("the server's first line")?;
+        let address =
+            ready.strip_prefix("relampago listening on http://").context("the server's first line")?;
         Ok(Self { address: address.parse().context("the server's address")?, child, _stdout: lines })
     }
 

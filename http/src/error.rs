@@ -93,10 +93,7 @@ impl Problem {
     }
 
     /// One field is not acceptable.
-    pub(crate) fn field(
-        field: impl Into<Cow<'static, str>>,
-        message: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub(crate) fn field(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         Self::validation(vec![FieldError { field: field.into(), message: message.into() }])
     }
 
@@ -237,18 +234,24 @@ impl Serialize for Document<'_> {
             Extra::None => {}
             Extra::Order(order) => map.serialize_entry("order_id", &IdText(*order))?,
             Extra::Shortages(items) => {
-                map.serialize_entry("items", &Each(items, |item: &Shortage| ShortageItem {
-                    sku: Arc::clone(&item.sku),
-                    requested: item.requested,
-                    available: item.available,
-                }))?;
+                map.serialize_entry(
+                    "items",
+                    &Each(items, |item: &Shortage| ShortageItem {
+                        sku: Arc::clone(&item.sku),
+                        requested: item.requested,
+                        available: item.available,
+                    }),
+                )?;
             }
             Extra::Prices(items) => {
-                map.serialize_entry("items", &Each(items, |item: &PriceChange| PriceItem {
-                    sku: Arc::clone(&item.sku),
-                    old: Money::new(item.old, item.currency),
-                    new: Money::new(item.new, item.currency),
-                }))?;
+                map.serialize_entry(
+                    "items",
+                    &Each(items, |item: &PriceChange| PriceItem {
+                        sku: Arc::clone(&item.sku),
+                        old: Money::new(item.old, item.currency),
+                        new: Money::new(item.new, item.currency),
+                    }),
+                )?;
             }
             Extra::Payment(view, locale) => {
                 map.serialize_entry("payment", &Payment::new(view, *locale))?;

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_the_whole_tag() {
-        let has = |tag: &str, etag| none_match(headers("if-none-match", &[tag]).get_all("if-none-match"), etag);
+        let has =
+            |tag: &str, etag| none_match(headers("if-none-match", &[tag]).get_all("if-none-match"), etag);
         assert!(has("\"3-10\"", ETag::with_stock(3, 10)));
         assert!(has("W/\"3-10\"", ETag::with_stock(3, 10)));
         assert!(has("\"1\", \"3\"", ETag::version(3)));

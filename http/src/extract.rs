@@ -1,6 +1,6 @@
 //! What a handler gets: the request, taken apart on demand, and the way to the engine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::RequestPartsExt;
 use axum::body::Body;
@@ -32,14 +32,15 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     parts: Parts,
     params: Option<RawPathParams>,
-    body: Body,
+    /// Read once, through `&mut self`: the mutex is never locked, it only makes the call shareable.
+    body: Mutex<Body>,
 }
 
 impl Call {
     pub(crate) async fn new(app: Arc<App>, caller: Caller, mut parts: Parts, body: Body) -> Self {
         // Fails where the path has no parameters or they are not UTF-8: then none of them is found.
         let params = parts.extract().await.ok();
-        Self { app, caller, parts, params, body }
+        Self { app, caller, parts, params, body: Mutex::new(body) }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -109,7 +110,8 @@ impl Call {
         if self.announced_length().is_some_and(|length| length > limit as u64) {
             return Err(too_large(limit));
         }
-        let body = Limited::new(std::mem::take(&mut self.body), limit);
+        let body = self.body.get_mut().map(std::mem::take).unwrap_or_default();
+        let body = Limited::new(body, limit);
         let body = timeout(self.app.request_timeout, body.collect()).await.map_err(|_| late())?;
         let body = body.map_err(|error| {
             if error.is::<LengthLimitError>() {
@@ -211,4 +213,3 @@ fn too_large(limit: usize) -> Problem {
 fn late() -> Problem {
     Problem::new(Kind::REQUEST_TIMEOUT, "The body took too long to arrive.")
 }
-

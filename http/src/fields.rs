@@ -52,7 +52,8 @@ impl<'a> Fields<'a> {
         }
         let mut json = serde_json::Deserializer::from_str(whole);
         let members = json.deserialize_map(Members).and_then(|members| json.end().map(|()| members));
-        let members = members.map_err(|error| malformed(format!("The body is not a JSON object: {error}.")))?;
+        let members =
+            members.map_err(|error| malformed(format!("The body is not a JSON object: {error}.")))?;
         Ok(Self { whole, within: None, members, errors: Vec::new() })
     }
 

@@ -30,7 +30,8 @@ fn a_good_body_is_read() {
 
 #[test]
 fn every_field_at_fault_is_named() {
-    let body = br#"{"items": [{"sku": 1}, 7, {"sku": "x", "quantity": 1.0, "size": 3}], "note": [], "a": {}}"#;
+    let body =
+        br#"{"items": [{"sku": 1}, 7, {"sku": "x", "quantity": 1.0, "size": 3}], "note": [], "a": {}}"#;
     let problem = buy(body).unwrap_err();
     assert_eq!(problem.kind(), Kind::VALIDATION_FAILED);
     let fields: Vec<&str> = problem.errors().iter().map(|error| &*error.field).collect();

@@ -15,8 +15,8 @@ use relampago_actors::money::{self, Currency, Decimal};
 use relampago_actors::payment::Method;
 use relampago_actors::{Id, Millis};
 use serde::{Serialize, Serializer};
-use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 pub(crate) use cart::Cart;
@@ -28,11 +28,8 @@ pub(crate) use payment::Payment;
 pub(crate) use product::Product;
 
 /// Ways to pay, by the names that requests and answers have for them.
-pub(crate) const METHODS: &[(&str, Method)] = &[
-    ("credit_card", Method::CreditCard),
-    ("debit_card", Method::DebitCard),
-    ("paypal", Method::Paypal),
-];
+pub(crate) const METHODS: &[(&str, Method)] =
+    &[("credit_card", Method::CreditCard), ("debit_card", Method::DebitCard), ("paypal", Method::Paypal)];
 
 fn method_name(method: Method) -> &'static str {
     match method {
@@ -55,8 +52,7 @@ impl Serialize for IdText {
 }
 
 /// A decimal number with the digits of its currency, in a string.
-#[derive(Debug, Clone, Copy, ToSchema)]
-#[schema(value_type = String, example = "19.99", pattern = r"^-?\d+(\.\d+)?$")]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Money {
     minor: i64,
     currency: Currency,
@@ -68,6 +64,15 @@ impl Money {
         Self { minor, currency }
     }
 }
+
+impl PartialSchema for Money {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).examples(["19.99"]);
+        text.description(Some("A decimal number with the digits of its currency.")).into()
+    }
+}
+
+impl ToSchema for Money {}
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,7 +102,7 @@ impl ToSchema for Amount {}
 
 /// An ISO 4217 code.
 #[derive(Debug, Clone, Copy, ToSchema)]
-#[schema(value_type = String, example = "USD", min_length = 3, max_length = 3)]
+#[schema(value_type = String, example = "USD")]
 pub(crate) struct CurrencyCode(pub(crate) Currency);
 
 impl Serialize for CurrencyCode {
@@ -126,7 +131,10 @@ mod tests {
     #[test]
     fn scalars_have_one_form() {
         let table = [
-            (serde_json::to_string(&IdText(Id(0x0192_f0c1_2345_7abc_8def_0123_4567_89ab))), "0192f0c1-2345-7abc-8def-0123456789ab"),
+            (
+                serde_json::to_string(&IdText(Id(0x0192_f0c1_2345_7abc_8def_0123_4567_89ab))),
+                "0192f0c1-2345-7abc-8def-0123456789ab",
+            ),
             (serde_json::to_string(&Money::new(1999, Currency::USD)), "19.99"),
             (serde_json::to_string(&Money::new(5, "JPY".parse().unwrap())), "5"),
             (serde_json::to_string(&CurrencyCode(Currency::USD)), "USD"),

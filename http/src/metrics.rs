@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use ::metrics::{
-    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
 use axum::http::StatusCode;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -44,7 +45,10 @@ pub fn install() -> PrometheusHandle {
 
 fn describe() {
     describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
-    describe_histogram!(DURATION, "Time from a request's headers to its answer, seconds, by method and route.");
+    describe_histogram!(
+        DURATION,
+        "Time from a request's headers to its answer, seconds, by method and route."
+    );
     describe_counter!(REFUSED, "Requests refused before any work, by reason.");
     describe_gauge!(IN_FLIGHT, "Requests being worked on.");
 }

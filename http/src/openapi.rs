@@ -5,9 +5,7 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{
-    ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, Schema, Type,
-};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 use utoipa::{OpenApi, ToSchema};
@@ -16,15 +14,14 @@ use crate::app::Listed;
 use crate::auth::Access;
 use crate::error::{FieldError, Kind, PriceItem, ShortageItem};
 use crate::json::{HistoryEvent, Line, Payment};
-use crate::routes::paths::{
-    carts, checkout, docs, inventory, operations, orders, payments, products, validations,
-};
+use crate::routes::{carts, checkout, docs, inventory, operations, orders, payments, products, validations};
 
 const PROBLEM: &str = "Problem";
 const PROBLEM_JSON: &str = "application/problem+json";
 const EXAMPLE_ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 const API_KEY: &str = "api_key";
-const COMMIT: &str = "The position in the journal, `<journal>/<sequence>`, that the answer reflects; it is durable.";
+const COMMIT: &str =
+    "The position in the journal, `<journal>/<sequence>`, that the answer reflects; it is durable.";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -46,7 +43,7 @@ const COMMIT: &str = "The position in the journal, `<journal>/<sequence>`, that 
         operations::livez, operations::readyz, operations::health, operations::metrics,
         docs::document, docs::page, docs::file,
     ),
-    components(schemas(FieldError, ShortageItem, PriceItem, Payment, Line, HistoryEvent)),
+    components(schemas(FieldError, ShortageItem, PriceItem, Payment<'_>, Line<'_>, HistoryEvent<'_>)),
     tags(
         (name = "products", description = "What is sold."),
         (name = "inventory", description = "How much of it there is."),
@@ -72,7 +69,9 @@ fn problem_schema() -> RefOr<Schema> {
     let items = OneOfBuilder::new()
         .item(list(Ref::from_schema_name(ShortageItem::name())))
         .item(list(Ref::from_schema_name(PriceItem::name())))
-        .description(Some("With `out_of_stock`: what cannot be had in full. With `price_changed`: which prices."));
+        .description(Some(
+            "With `out_of_stock`: what cannot be had in full. With `price_changed`: which prices.",
+        ));
     ObjectBuilder::new()
         .description(Some("Why a request was not carried out (RFC 9457)."))
         .property("type", text("A name for the code.", "urn:relampago:problem:out_of_stock"))
@@ -160,11 +159,7 @@ fn complete_operation(operation: &mut Operation, route: &Listed) {
 }
 
 /// What can go wrong with any request of this form; what a handler says itself goes before.
-fn common_problems(
-    operation: &Operation,
-    route: &Listed,
-    is_api: bool,
-) -> Vec<(&'static str, &'static str)> {
+fn common_problems(operation: &Operation, route: &Listed, is_api: bool) -> Vec<(&'static str, &'static str)> {
     let is_post = route.method == "POST";
     let takes_body = operation.request_body.is_some() || is_post;
     let is_list = route.method == "GET" && has_parameter(operation, "limit");

@@ -1,15 +1,15 @@
 //! The table of routes: what is where, and who may call it. Handlers are one file a resource.
 
 mod buyer;
-mod carts;
-mod checkout;
-mod docs;
-mod inventory;
-mod operations;
-mod orders;
-mod payments;
-mod products;
-mod validations;
+pub(crate) mod carts;
+pub(crate) mod checkout;
+pub(crate) mod docs;
+pub(crate) mod inventory;
+pub(crate) mod operations;
+pub(crate) mod orders;
+pub(crate) mod payments;
+pub(crate) mod products;
+pub(crate) mod validations;
 mod wanted;
 
 use crate::app::Site;
@@ -67,9 +67,4 @@ fn operators(site: Site) -> Site {
         .get("/openapi.json", Anyone, docs::document)
         .get("/docs", Anyone, docs::page)
         .get("/docs/{*file}", Anyone, docs::file)
-}
-
-pub(crate) mod paths {
-    //! The documented handlers, for the OpenAPI document.
-    pub(crate) use super::{carts, checkout, docs, inventory, operations, orders, payments, products, validations};
 }

@@ -231,10 +231,12 @@ async fn serve_connection(
         let front = front.clone();
         async move { Ok::<_, Infallible>(front.handle(request.map(Body::new)).await) }
     });
+    // The guard that `wait_for` gives must not be held while the connection ends.
+    let stopped = async { drop(stopped.wait_for(|stopped| *stopped).await) };
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        _ = stopped.wait_for(|stopped| *stopped) => {
+        () = stopped => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -41,6 +41,8 @@ pub(crate) struct Mark {
     id: [u8; 16],
     serial: u64,
     now: Reached,
+    /// The error that ended it: a failed sync is never tried again.
+    broken: Option<StorageError>,
 }
 
 impl Mark {
@@ -49,7 +51,7 @@ impl Mark {
         let now = Reached::default();
         disk.write_whole(path, &[&slot(&id, 0, now), &[0; SLOT_BYTES]])?;
         let file = open_file(path)?;
-        Ok(Self { disk: disk.clone(), file, path: path.to_owned(), id, serial: 0, now })
+        Ok(Self { disk: disk.clone(), file, path: path.to_owned(), id, serial: 0, now, broken: None })
     }
 
     /// Opens a mark, `None` if there is none.
@@ -75,7 +77,7 @@ impl Mark {
             });
         }
         let file = open_file(path)?;
-        Ok(Some(Self { disk: disk.clone(), file, path: path.to_owned(), id, serial, now }))
+        Ok(Some(Self { disk: disk.clone(), file, path: path.to_owned(), id, serial, now, broken: None }))
     }
 
     /// What the mark says.
@@ -83,11 +85,18 @@ impl Mark {
         self.now
     }
 
-    /// Moves the mark, durably. Call it only for what is durable already.
+    /// Moves the mark, durably. Call it only for what is durable already. An error is final.
     pub(crate) fn advance(&mut self, to: Reached) -> Result<(), StorageError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
         if to == self.now {
             return Ok(());
         }
+        self.write(to).inspect_err(|error| self.broken = Some(error.clone()))
+    }
+
+    fn write(&mut self, to: Reached) -> Result<(), StorageError> {
         self.serial += 1;
         let offset = (self.serial % 2) * SLOT_BYTES as u64;
         self.disk.write_at(&self.file, &self.path, &slot(&self.id, self.serial, to), offset)?;

@@ -12,8 +12,11 @@ use std::{
     fs::{self, File, OpenOptions},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rustix::fs::{Advice, fadvise};
 
 use crate::{
@@ -26,6 +29,10 @@ const TARGET_DIVISOR: usize = 128;
 /// ... and are never larger than this part.
 const MAX_DIVISOR: usize = 80;
 
+/// How long an opening waits for the one before to let go.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_POLL: Duration = Duration::from_millis(1);
+
 /// An open database.
 pub(crate) struct SledDb {
     disk: Disk,
@@ -34,6 +41,9 @@ pub(crate) struct SledDb {
     file: File,
     file_path: PathBuf,
     segment_bytes: usize,
+    /// Held while making durable, so that no thread takes the success of one sync for another's that failed:
+    /// the system reports an error once only. Holds the error that ended the database.
+    broken: Mutex<Option<StorageError>>,
 }
 
 impl SledDb {
@@ -59,6 +69,7 @@ impl SledDb {
         refuse_blobs(dir)?;
         let file_path = dir.join("db");
         if file_path.exists() {
+            wait_for_lock(&file_path)?;
             read_from_disk(disk, &file_path)?;
         }
         let db = guard(dir, "open", || {
@@ -72,11 +83,12 @@ impl SledDb {
         })?;
         let file =
             OpenOptions::new().write(true).open(&file_path).map_err(StorageError::io("open", &file_path))?;
-        let this = Self { disk: disk.clone(), db, dir: dir.to_owned(), file, file_path, segment_bytes };
+        let (disk, dir) = (disk.clone(), dir.to_owned());
+        let this = Self { disk, db, dir, file, file_path, segment_bytes, broken: Mutex::new(None) };
         this.make_durable()?;
-        sync_path(disk, &dir.join("conf"))?;
-        disk.sync_folder(&dir.join("blobs"))?;
-        disk.sync_folder(dir)?;
+        sync_path(&this.disk, &this.dir.join("conf"))?;
+        this.disk.sync_folder(&this.dir.join("blobs"))?;
+        this.disk.sync_folder(&this.dir)?;
         Ok(this)
     }
 
@@ -137,8 +149,16 @@ impl SledDb {
         Ok(())
     }
 
-    /// Makes everything written so far durable.
+    /// Makes everything written so far durable. An error is final.
     pub(crate) fn make_durable(&self) -> Result<(), StorageError> {
+        let mut broken = self.broken.lock();
+        if let Some(error) = &*broken {
+            return Err(error.clone());
+        }
+        self.flush_and_sync().inspect_err(|error| *broken = Some(error.clone()))
+    }
+
+    fn flush_and_sync(&self) -> Result<(), StorageError> {
         self.disk
             .before(DiskOp::SledFlush(self.dir.clone()))
             .map_err(StorageError::io("flush", &self.dir))?;
@@ -190,6 +210,21 @@ fn refuse_blobs(dir: &Path) -> Result<(), StorageError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StorageError::io("read", path)(error)),
     }
+}
+
+/// Waits until nobody holds the database. After a close in this process, threads of sled's pool hold it for
+/// another moment. If it stays held, opening says so.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file lock has no condition to wait on, and no limit in time"
+)]
+pub(crate) fn wait_for_lock(path: &Path) -> Result<(), StorageError> {
+    let file = File::open(path).map_err(StorageError::io("open", path))?;
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    while file.try_lock().is_err() && Instant::now() < deadline {
+        thread::sleep(LOCK_POLL);
+    }
+    Ok(())
 }
 
 /// Makes the pages of a file durable that a killed process left in the page cache, and drops them from there:

@@ -2,7 +2,7 @@
 
 use super::place::{forgets, moves, reservations};
 use super::{
-    Ask, Cause, Event, Lines, Move, Opened, Order, Phase, Rejection, Status, SubStatus, View, Violation,
+    Ask, Cause, Event, Lines, Move, Opened, Order, Phase, Recorded, Rejection, Status, SubStatus, View, Violation,
 };
 use crate::address::{self, Address, Effect, Id, Message, Reply};
 use crate::entity::{Answer, Context, Decision, Millis};
@@ -39,7 +39,7 @@ impl Order {
             // Paid, but the stock is not yet all sold: the payment is not answered either.
             Phase::Paid if self.owed.is_some() => Decision::reject(Rejection::PaymentInProgress),
             Phase::Paid => Decision::record(Event::CancelRequested { tag })
-                .owing(self.payment.map(|payment| refund(payment, self.id)))
+                .owing(self.payment.map(|payment| refund(payment, self.id, self.cancellations() + 1)))
                 .answer(cancelled),
             Phase::Refunding => Decision::settle(Ask::Cancelled),
             Phase::Cancelled(_) if tag.is_some() && self.cancel_tag() == tag => {
@@ -151,8 +151,15 @@ impl Order {
         decision
     }
 
-    pub(super) fn refund_settled(&self, payment: Id, refunded: bool) -> Decision<Self> {
-        if self.phase != Phase::Refunding || self.payment != Some(payment) {
+    /// How many cancellations of the paid order were asked for: one may fail for want of a refund.
+    fn cancellations(&self) -> u32 {
+        let asked = |recorded: &Recorded| matches!(recorded.event, Event::CancelRequested { .. });
+        self.events.iter().fold(0, |count, recorded| count + u32::from(asked(recorded)))
+    }
+
+    pub(super) fn refund_settled(&self, payment: Id, cancellation: u32, refunded: bool) -> Decision<Self> {
+        let awaited = self.payment == Some(payment) && self.cancellations() == cancellation;
+        if self.phase != Phase::Refunding || !awaited {
             return Decision::nothing();
         }
         if !refunded {
@@ -235,7 +242,8 @@ impl Order {
                 reservations(self, opened, lines).collect()
             }
             (Phase::Refunding, _) => {
-                self.payment.map(|payment| refund(payment, self.id)).into_iter().collect()
+                let payment = self.payment.into_iter();
+                payment.map(|payment| refund(payment, self.id, self.cancellations())).collect()
             }
             (_, Some((what, lines))) => moves(self, opened, what, lines).collect(),
             (Phase::Created, None) => self.clear().into_iter().collect(),
@@ -327,7 +335,7 @@ fn not_cleared(payment: Id, until: Millis, reason: Rejection) -> Decision<Order>
     Decision::nothing().owing([refuse_payment(payment, until, reason)])
 }
 
-fn refund(payment: Id, order: Id) -> Effect {
-    let message = Message::Payment(payment::Command::RefundOrder { order });
+fn refund(payment: Id, order: Id, cancellation: u32) -> Effect {
+    let message = Message::Payment(payment::Command::RefundOrder { order, cancellation });
     Effect::Send { to: Address::payment(payment), message }
 }

@@ -198,29 +198,38 @@ impl Payment {
         let amount = amount.map_or(Ok(left), |amount| amount.minor(currency));
         match amount {
             Ok(amount) if (1..=left).contains(&amount) => self
-                .begin_refund(amount, reason, Some(tag))
+                .begin_refund(amount, reason, Some(tag), None)
                 .answer(Answer::Settle(Ask::Keyed(tag))),
             _ => Decision::reject(Rejection::RefundAmount { left, currency }),
         }
     }
 
-    pub(super) fn refund_order(&self, order: Id) -> Decision<Self> {
+    pub(super) fn refund_order(&self, order: Id, cancellation: u32) -> Decision<Self> {
         if self.request.as_ref().map(|request| request.order) != Some(order) || self.phase != Phase::Settled {
             return Decision::nothing();
+        }
+        if cancellation <= self.failed_cancellation {
+            return Decision::nothing().owing(self.refund_told(cancellation, false));
         }
         if self.refunding.is_some() {
             // The order asks again; this refund may leave less or nothing to give back.
             return Decision::nothing();
         }
         match self.left() {
-            0 => Decision::nothing().owing(self.refund_told(true)),
-            left => self.begin_refund(left, "order_cancelled".to_owned(), None),
+            0 => Decision::nothing().owing(self.refund_told(cancellation, true)),
+            left => self.begin_refund(left, "order_cancelled".to_owned(), None, Some(cancellation)),
         }
     }
 
-    fn begin_refund(&self, amount: i64, reason: String, tag: Option<KeyTag>) -> Decision<Self> {
+    fn begin_refund(
+        &self,
+        amount: i64,
+        reason: String,
+        tag: Option<KeyTag>,
+        cancellation: Option<u32>,
+    ) -> Decision<Self> {
         let call = self.call(Operation::Refund { number: self.refunds_begun, amount });
-        Decision::record(Event::RefundRequested { amount, reason, tag }).owing([call])
+        Decision::record(Event::RefundRequested { amount, reason, tag, cancellation }).owing([call])
     }
 
     fn refund_answered(&self, number: u32, answer: GatewayAnswer) -> Decision<Self> {
@@ -228,23 +237,19 @@ impl Payment {
         if number + 1 != self.refunds_begun {
             return Decision::nothing();
         }
-        let for_order = refunding.tag.is_none();
+        let told = |refunded| refunding.cancellation.and_then(|which| self.refund_told(which, refunded));
         match answer {
-            GatewayAnswer::Done => {
-                let told = for_order.then(|| self.refund_told(true)).flatten();
-                Decision::record(Event::Refunded).owing(told)
-            }
+            GatewayAnswer::Done => Decision::record(Event::Refunded).owing(told(true)),
             GatewayAnswer::Declined { code } => {
-                let told = for_order.then(|| self.refund_told(false)).flatten();
-                Decision::record(Event::RefundFailed { code }).owing(told)
+                Decision::record(Event::RefundFailed { code }).owing(told(false))
             }
             _ => Decision::nothing(),
         }
     }
 
-    fn refund_told(&self, refunded: bool) -> Option<Effect> {
+    fn refund_told(&self, cancellation: u32, refunded: bool) -> Option<Effect> {
         let order = self.request.as_ref()?.order;
-        let command = order::Command::RefundSettled { payment: self.id, refunded };
+        let command = order::Command::RefundSettled { payment: self.id, cancellation, refunded };
         Some(Effect::Send { to: Address::order(order), message: Message::Order(command) })
     }
 
@@ -318,20 +323,22 @@ impl Payment {
                     *voided = true;
                 }
             }
-            Event::RefundRequested { amount, reason, tag } => {
-                self.refunding = Some(Refunding { amount, reason, tag });
+            Event::RefundRequested { amount, reason, tag, cancellation } => {
+                self.refunding = Some(Refunding { amount, reason, tag, cancellation });
                 self.refunds_begun += 1;
             }
             Event::Refunded => {
-                if let Some(Refunding { amount, reason, tag }) = self.refunding.take() {
+                if let Some(Refunding { amount, reason, tag, .. }) = self.refunding.take() {
                     self.refunds.push(Refund { amount, reason, at });
                     self.remember(tag, at);
                 }
             }
             Event::RefundFailed { code } => {
-                let tag = self.refunding.take().and_then(|refunding| refunding.tag);
-                if let Some(tag) = tag {
-                    self.keyed.insert(tag, at, Err(Rejection::RefundFailed { code }));
+                if let Some(Refunding { tag, cancellation, .. }) = self.refunding.take() {
+                    self.failed_cancellation = cancellation.unwrap_or(self.failed_cancellation);
+                    if let Some(tag) = tag {
+                        self.keyed.insert(tag, at, Err(Rejection::RefundFailed { code }));
+                    }
                 }
             }
         }

@@ -36,7 +36,7 @@ enum What<'a> {
         attempt: u32,
         cart_id: Option<IdText>,
         user_id: Option<IdText>,
-        #[schema(value_type = Vec<Line>)]
+        #[schema(value_type = Vec<Line<'_>>)]
         items: Lines<'a>,
         total: Money,
         currency: CurrencyCode,

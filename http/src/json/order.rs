@@ -15,7 +15,7 @@ pub(crate) struct Order<'a> {
     /// The cart it was made from, if any.
     cart_id: Option<IdText>,
     user_id: Option<IdText>,
-    #[schema(value_type = Vec<Line>)]
+    #[schema(value_type = Vec<Line<'_>>)]
     items: Lines<'a>,
     total: Money,
     currency: CurrencyCode,

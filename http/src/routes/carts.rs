@@ -42,7 +42,7 @@ impl NewCart {
     post, path = "/api/v1/carts", tag = "carts", request_body(content = Option<NewCart>),
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat.")),
     responses(
-        (status = 201, description = "The cart.", body = Cart, headers(("Location" = String))),
+        (status = 201, description = "The cart.", body = Cart<'_>, headers(("Location" = String))),
         (status = 403, description = "`forbidden`: the `user_id` is another's"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
     ),
@@ -68,7 +68,7 @@ pub(crate) async fn create(mut call: Call) -> Result<Response, Problem> {
     get, path = "/api/v1/carts/{id}", tag = "carts",
     params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "The cart.", body = Cart),
+        (status = 200, description = "The cart.", body = Cart<'_>),
         (status = 304, description = "It is as the caller has it."),
         (status = 404, description = "`cart_not_found`"),
     ),
@@ -107,7 +107,7 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
         ("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat."),
     ),
     responses(
-        (status = 200, description = "The cart as it is now.", body = Cart),
+        (status = 200, description = "The cart as it is now.", body = Cart<'_>),
         (status = 404, description = "`cart_not_found`, `product_not_found`"),
         (status = 409, description = "`cart_checked_out`, `checkout_in_progress`, `cart_expired`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
@@ -129,7 +129,7 @@ pub(crate) async fn add(mut call: Call) -> Result<Response, Problem> {
     delete, path = "/api/v1/carts/{id}/items", tag = "carts",
     params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "The cart as it is now.", body = Cart),
+        (status = 200, description = "The cart as it is now.", body = Cart<'_>),
         (status = 404, description = "`cart_not_found`"),
         (status = 409, description = "`cart_checked_out`, `checkout_in_progress`, `cart_expired`"),
         (status = 412, description = "`version_conflict`"),
@@ -146,7 +146,7 @@ pub(crate) async fn clear(call: Call) -> Result<Response, Problem> {
     patch, path = "/api/v1/carts/{id}/items/{item_id}", tag = "carts", request_body = Quantity,
     params(("id" = String, Path), ("item_id" = String, Path), ("If-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "The cart as it is now.", body = Cart),
+        (status = 200, description = "The cart as it is now.", body = Cart<'_>),
         (status = 404, description = "`cart_not_found`, `item_not_found`"),
         (status = 409, description = "`cart_checked_out`, `checkout_in_progress`, `cart_expired`, `product_unavailable`"),
         (status = 412, description = "`version_conflict`"),
@@ -167,7 +167,7 @@ pub(crate) async fn set_quantity(mut call: Call) -> Result<Response, Problem> {
     delete, path = "/api/v1/carts/{id}/items/{item_id}", tag = "carts",
     params(("id" = String, Path), ("item_id" = String, Path), ("If-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "The cart as it is now.", body = Cart),
+        (status = 200, description = "The cart as it is now.", body = Cart<'_>),
         (status = 404, description = "`cart_not_found`, `item_not_found`"),
         (status = 409, description = "`cart_checked_out`, `checkout_in_progress`, `cart_expired`"),
         (status = 412, description = "`version_conflict`"),

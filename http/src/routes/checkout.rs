@@ -62,7 +62,7 @@ impl ToSchema for Purchase {
         ("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat."),
     ),
     responses(
-        (status = 201, description = "The order.", body = Order, headers(("Location" = String))),
+        (status = 201, description = "The order.", body = Order<'_>, headers(("Location" = String))),
         (status = 403, description = "`forbidden`: the `user_id` is another's"),
         (status = 404, description = "`cart_not_found`"),
         (status = 409, description = "`cart_empty`, `cart_checked_out` (with `order_id`), `cart_expired`, \
@@ -95,7 +95,7 @@ pub(crate) async fn check_out(mut call: Call) -> Result<Response, Problem> {
     })),
     params(("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat.")),
     responses(
-        (status = 201, description = "The order.", body = Order, headers(("Location" = String))),
+        (status = 201, description = "The order.", body = Order<'_>, headers(("Location" = String))),
         (status = 403, description = "`forbidden`: the `user_id` is another's"),
         (status = 404, description = "`product_not_found`"),
         (status = 409, description = "`out_of_stock` (with `items`)"),

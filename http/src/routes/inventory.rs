@@ -44,7 +44,7 @@ impl Adjustment {
     get, path = "/api/v1/inventory/{sku}", tag = "inventory",
     params(("sku" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "The stock.", body = Inventory),
+        (status = 200, description = "The stock.", body = Inventory<'_>),
         (status = 304, description = "It is as the caller has it."),
         (status = 404, description = "`inventory_not_found`"),
     ),
@@ -65,7 +65,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
         ("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat."),
     ),
     responses(
-        (status = 200, description = "The stock as it is now.", body = Inventory),
+        (status = 200, description = "The stock as it is now.", body = Inventory<'_>),
         (status = 404, description = "`inventory_not_found`"),
         (status = 409, description = "`insufficient_stock`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),

@@ -69,9 +69,10 @@ pub(crate) async fn readyz(call: Call) -> Result<Response, Problem> {
     if !call.engine().health().ready {
         return Err(Problem::new(Kind::NOT_READY, "The engine takes no work."));
     }
-    let verbose = call.uri().query().is_some_and(|query| {
-        query.split('&').any(|pair| pair.split('=').next() == Some("verbose"))
-    });
+    let verbose = call
+        .uri()
+        .query()
+        .is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")));
     let checks = if verbose { "[+] engine ok\n[+] accepting ok\n" } else { "" };
     Ok(text(format!("{checks}ok\n"), TEXT))
 }
@@ -79,7 +80,7 @@ pub(crate) async fn readyz(call: Call) -> Result<Response, Problem> {
 /// Shows how the server is.
 #[utoipa::path(
     get, path = "/health", tag = "operations",
-    responses((status = 200, description = "How it is.", body = HealthReport)),
+    responses((status = 200, description = "How it is.", body = HealthReport<'_>)),
 )]
 pub(crate) async fn health(call: Call) -> Result<Response, Problem> {
     let health = call.engine().health();

@@ -25,7 +25,7 @@ use crate::page::{Cursor, ListQuery};
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
     ),
-    responses((status = 200, description = "A page of orders.", body = OrderList)),
+    responses((status = 200, description = "A page of orders.", body = OrderList<'_>)),
 )]
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let mut query = ListQuery::of(call.uri())?;
@@ -78,7 +78,7 @@ async fn views_of(engine: &Engine, ids: impl Iterator<Item = Id>) -> Result<Vec<
     get, path = "/api/v1/orders/{id}", tag = "orders",
     params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "The order.", body = Order),
+        (status = 200, description = "The order.", body = Order<'_>),
         (status = 304, description = "It is as the caller has it."),
         (status = 404, description = "`order_not_found`"),
     ),
@@ -95,7 +95,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}/history", tag = "orders", params(("id" = String, Path)),
     responses(
-        (status = 200, description = "The events.", body = History),
+        (status = 200, description = "The events.", body = History<'_>),
         (status = 404, description = "`order_not_found`"),
     ),
 )]
@@ -114,7 +114,7 @@ pub(crate) async fn history(call: Call) -> Result<Response, Problem> {
         ("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat."),
     ),
     responses(
-        (status = 200, description = "The cancelled order.", body = Order),
+        (status = 200, description = "The cancelled order.", body = Order<'_>),
         (status = 404, description = "`order_not_found`"),
         (status = 409, description = "`order_not_cancellable`, `payment_in_progress`, `refund_failed`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),

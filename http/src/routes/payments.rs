@@ -79,8 +79,8 @@ impl RefundRequest {
     post, path = "/api/v1/payments/process", tag = "payments", request_body = PaymentRequest,
     params(("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat.")),
     responses(
-        (status = 201, description = "The payment.", body = Payment, headers(("Location" = String))),
-        (status = 402, description = "`payment_declined`, with the rejected payment under `payment`"),
+        (status = 201, description = "The payment.", body = Payment<'_>, headers(("Location" = String))),
+        (status = 402, description = "`payment_declined` (the rejected payment is under `payment`)"),
         (status = 404, description = "`order_not_found`"),
         (status = 409, description = "`already_paid`, `payment_in_progress`, `order_not_payable`"),
         (status = 410, description = "`reservation_expired`"),
@@ -113,7 +113,7 @@ pub(crate) async fn process(mut call: Call) -> Result<Response, Problem> {
     get, path = "/api/v1/payments/{id}", tag = "payments",
     params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "The payment.", body = Payment),
+        (status = 200, description = "The payment.", body = Payment<'_>),
         (status = 304, description = "It is as the caller has it."),
         (status = 404, description = "`payment_not_found`"),
     ),
@@ -135,8 +135,8 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
         ("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat."),
     ),
     responses(
-        (status = 200, description = "The payment.", body = Payment),
-        (status = 402, description = "`payment_declined`, with the rejected payment under `payment`"),
+        (status = 200, description = "The payment.", body = Payment<'_>),
+        (status = 402, description = "`payment_declined` (the rejected payment is under `payment`)"),
         (status = 404, description = "`payment_not_found`"),
         (status = 409, description = "`payment_not_confirmable`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
@@ -154,8 +154,8 @@ pub(crate) async fn confirm(call: Call) -> Result<Response, Problem> {
         ("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat."),
     ),
     responses(
-        (status = 200, description = "The payment.", body = Payment),
-        (status = 402, description = "`payment_declined`, with the rejected payment under `payment`"),
+        (status = 200, description = "The payment.", body = Payment<'_>),
+        (status = 402, description = "`payment_declined` (the rejected payment is under `payment`)"),
         (status = 404, description = "`payment_not_found`"),
         (status = 409, description = "`payment_not_capturable`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
@@ -183,7 +183,7 @@ async fn go_on(mut call: Call, command: impl FnOnce(KeyTag) -> Command) -> Resul
         ("Idempotency-Key" = String, Header, description = "Makes the request safe to repeat."),
     ),
     responses(
-        (status = 201, description = "The payment with its refunds.", body = Payment),
+        (status = 201, description = "The payment with its refunds.", body = Payment<'_>),
         (status = 404, description = "`payment_not_found`"),
         (status = 409, description = "`payment_not_refundable`, `refund_in_progress`, `refund_failed`"),
         (status = 422, description = "`refund_exceeds_payment`, `validation_failed`, `idempotency_key_reused`"),
@@ -204,12 +204,7 @@ pub(crate) async fn refund(mut call: Call) -> Result<Response, Problem> {
 }
 
 /// Asks a payment for something and shows it; a declined one is a problem that shows it.
-async fn carry_out(
-    call: &Call,
-    id: Id,
-    command: Command,
-    status: StatusCode,
-) -> Result<Response, Problem> {
+async fn carry_out(call: &Call, id: Id, command: Command, status: StatusCode) -> Result<Response, Problem> {
     let answered = call.ask(Address::payment(id), Message::Payment(command)).await?;
     let (stamp, locale) = (Stamp::from(&answered), call.locale());
     let Answered { reply, commit, replayed } = answered;

@@ -170,7 +170,7 @@ fn sku(raw: &RawValue) -> Result<Arc<str>, Fault> {
     post, path = "/api/v1/products", tag = "products", request_body = NewProduct,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat.")),
     responses(
-        (status = 201, description = "The product.", body = Product, headers(("Location" = String))),
+        (status = 201, description = "The product.", body = Product<'_>, headers(("Location" = String))),
         (status = 409, description = "`sku_taken`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
     ),
@@ -210,7 +210,7 @@ pub(crate) async fn create(mut call: Call) -> Result<Response, Problem> {
     get, path = "/api/v1/products/{id}", tag = "products",
     params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses(
-        (status = 200, description = "The product.", body = Product),
+        (status = 200, description = "The product.", body = Product<'_>),
         (status = 304, description = "It is as the caller has it."),
         (status = 404, description = "`product_not_found`"),
     ),
@@ -231,7 +231,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
     put, path = "/api/v1/products/{id}", tag = "products", request_body = ProductReplacement,
     params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "Only its version counts.")),
     responses(
-        (status = 200, description = "The product as it is now.", body = Product),
+        (status = 200, description = "The product as it is now.", body = Product<'_>),
         (status = 404, description = "`product_not_found`"),
         (status = 412, description = "`version_conflict`"),
     ),
@@ -251,7 +251,7 @@ pub(crate) async fn replace(mut call: Call) -> Result<Response, Problem> {
     patch, path = "/api/v1/products/{id}", tag = "products", request_body = ProductChange,
     params(("id" = String, Path), ("If-Match" = Option<String>, Header, description = "Only its version counts.")),
     responses(
-        (status = 200, description = "The product as it is now.", body = Product),
+        (status = 200, description = "The product as it is now.", body = Product<'_>),
         (status = 404, description = "`product_not_found`"),
         (status = 412, description = "`version_conflict`"),
     ),
@@ -301,7 +301,7 @@ pub(crate) async fn archive(call: Call) -> Result<Response, Problem> {
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
     ),
-    responses((status = 200, description = "A page of products.", body = ProductList)),
+    responses((status = 200, description = "A page of products.", body = ProductList<'_>)),
 )]
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let mut query = ListQuery::of(call.uri())?;

@@ -71,7 +71,7 @@ impl<'a> From<&'a Violation> for ViolationItem<'a> {
 #[utoipa::path(
     post, path = "/api/v1/validations/validate", tag = "checkout", request_body = Subject,
     responses(
-        (status = 200, description = "The verdict.", body = Verdict),
+        (status = 200, description = "The verdict.", body = Verdict<'_>),
         (status = 404, description = "`order_not_found`, `cart_not_found`"),
     ),
 )]

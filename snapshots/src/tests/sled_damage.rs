@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::support::{NEVER, copy, expect, fill, open, options, refusal};
-use crate::{DiskJournal, Journal, StorageError};
+use crate::{DiskJournal, Journal, StorageError, sled_db::wait_for_lock};
 
 /// A closed journal of 500 events.
 fn closed(dir: &Path) {
@@ -14,6 +14,10 @@ fn closed(dir: &Path) {
 
 /// Opens the sled of a journal as this crate does.
 fn sled(dir: &Path) -> sled::Db {
+    let file = dir.join("journal/db");
+    if file.exists() {
+        wait_for_lock(&file).unwrap();
+    }
     let config = sled::Config::new().path(dir.join("journal")).segment_size(512 << 10);
     config.flush_every_ms(None).open().unwrap()
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::support::{copy, key, open_store, snapshot, store_options};
-use crate::{DiskStore, SnapshotStore, StorageError};
+use crate::{DiskStore, SnapshotStore, StorageError, sled_db::wait_for_lock};
 
 fn refusal(dir: &Path) -> StorageError {
     DiskStore::open(store_options(dir)).err().expect("it opened")
@@ -19,6 +19,10 @@ fn closed(dir: &Path) {
 }
 
 fn sled(dir: &Path) -> sled::Db {
+    let file = dir.join("snapshots/db");
+    if file.exists() {
+        wait_for_lock(&file).unwrap();
+    }
     let config = sled::Config::new().path(dir.join("snapshots")).segment_size(512 << 10);
     config.flush_every_ms(None).open().unwrap()
 }
