@@ -206,7 +206,7 @@ async fn answers_are_replayed_after_a_crash() {
     let order = expect(&send(&mut guest, buy.clone()).await, 201);
     let (declined, approved) =
         (payment(&order, "tok_decline").key(&key()), payment(&order, "tok_approve").key(&key()));
-    let refusal = problem(&send(&mut guest, declined.clone()).await, 402, "card_declined");
+    let refusal = problem(&send(&mut guest, declined.clone()).await, 402, "payment_declined");
     let answer = send(&mut guest, approved.clone()).await;
     let (paid, position) = (expect(&answer, 201), commit(&answer));
 
@@ -215,7 +215,7 @@ async fn answers_are_replayed_after_a_crash() {
     assert_eq!(expect(&replayed, 201), order);
     assert_eq!(replayed.header("idempotent-replayed"), Some("true"));
     let replayed = send(&mut guest, declined).await;
-    assert_eq!(problem(&replayed, 402, "card_declined")["payment"], refusal["payment"]);
+    assert_eq!(problem(&replayed, 402, "payment_declined")["payment"], refusal["payment"]);
     assert_eq!(replayed.header("idempotent-replayed"), Some("true"));
     let replayed = send(&mut guest, approved).await;
     assert_eq!(expect(&replayed, 201), paid);

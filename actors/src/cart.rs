@@ -5,7 +5,6 @@
 
 mod decide;
 
-
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};

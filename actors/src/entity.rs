@@ -106,7 +106,7 @@ pub enum Answer<A> {
 
 /// What an entity wants to happen.
 #[derive(Debug)]
-pub struct Decision<E: Entity + ?Sized> {
+pub struct Decision<E: Entity> {
     /// To be recorded and applied, in this order.
     pub events: SmallVec<[E::Event; 1]>,
     /// To be carried out after the events are submitted.

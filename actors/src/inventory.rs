@@ -228,10 +228,16 @@ pub struct Inventory {
     adjusted: Remembered<View>,
 }
 
+/// What can be sold at all, if so many units are asked for: callers check and refuse; here it only must not
+/// break the books.
+fn sellable(units: i64) -> i64 {
+    units.clamp(0, MAX_UNITS)
+}
+
 impl Inventory {
     fn claim(&self, product: Id, sku: Arc<str>, initial: i64) -> Decision<Self> {
         let decision = match self.product {
-            None => Decision::record(Event::Claimed { product, available: initial }),
+            None => Decision::record(Event::Claimed { product, available: sellable(initial) }),
             Some(_) => Decision::nothing(),
         };
         let granted = self.product.is_none_or(|owner| owner == product);
@@ -245,7 +251,7 @@ impl Inventory {
         }
         let done = Message::Product(product::Command::StockSet { change });
         let decision = if change > self.last_change {
-            Decision::record(Event::AvailableSet { change, available: quantity })
+            Decision::record(Event::AvailableSet { change, available: sellable(quantity) })
         } else {
             Decision::nothing()
         };

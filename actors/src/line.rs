@@ -73,6 +73,9 @@ pub enum LineError {
     /// More than [`MAX_LINES`] lines.
     #[error("more than {MAX_LINES} lines")]
     TooManyLines,
+    /// The sum of the lines is more than can be counted.
+    #[error("the total is too large")]
+    TotalTooLarge,
     /// The lines' currencies differ.
     #[error("lines in {first:?} and {second:?}")]
     MixedCurrency {
@@ -118,6 +121,7 @@ pub fn resolve_all(wanted: &[Wanted], cx: &Context<'_>) -> Result<(Vec<Line>, Cu
         }
         merge(&mut lines, line)?;
     }
+    check_total(&lines)?;
     Ok((lines, currency.unwrap_or(Currency::USD)))
 }
 
@@ -134,6 +138,15 @@ fn merge(lines: &mut Vec<Line>, line: Line) -> Result<(), LineError> {
         None => lines.push(line),
     }
     Ok(())
+}
+
+/// Whether the lines have a sum.
+///
+/// # Errors
+/// [`LineError::TotalTooLarge`] if it overflows.
+pub fn check_total<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Result<(), LineError> {
+    let sum = lines.into_iter().try_fold(0i64, |sum, line| sum.checked_add(line.total()));
+    sum.map(|_| ()).ok_or(LineError::TotalTooLarge)
 }
 
 /// Sum of the lines, minor units.

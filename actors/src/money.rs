@@ -5,9 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest amount that is accepted, minor units: far above any price, far below overflow of a sum of
-/// 100 lines of 999 units.
-pub const MAX_MINOR: i64 = 10_000_000_000_000;
+/// The largest price that is accepted, minor units: 999 units of it do not overflow.
+pub const MAX_MINOR: i64 = i64::MAX / 1000;
 
 /// Why a price or an amount is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -79,6 +78,12 @@ pub struct Decimal {
 }
 
 impl Decimal {
+    /// Whether it is below zero.
+    #[must_use]
+    pub const fn is_negative(self) -> bool {
+        self.digits < 0
+    }
+
     /// The amount in minor units of `currency`.
     ///
     /// # Errors
@@ -99,7 +104,9 @@ impl FromStr for Decimal {
     /// Digits with an optional sign, point and exponent: what JSON calls a number.
     fn from_str(text: &str) -> Result<Self, MoneyError> {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|_| MoneyError::Malformed)?),
+            Some((mantissa, exponent)) => {
+                (mantissa, exponent.parse::<i32>().map_err(|_| MoneyError::Malformed)?)
+            }
             None => (text, 0),
         };
         let (negative, mantissa) = match mantissa.strip_prefix('-') {
@@ -179,8 +186,9 @@ mod tests {
             ("1e2", "USD", Ok(10_000)),
             ("1.5E1", "USD", Ok(1500)),
             ("199e-2", "USD", Ok(199)),
-            ("100000000000.00", "USD", Ok(MAX_MINOR)),
-            ("100000000000.01", "USD", Err(MoneyError::TooLarge)),
+            ("90071992547409.93", "USD", Ok(9_007_199_254_740_993)),
+            ("92233720368547.75", "USD", Ok(MAX_MINOR)),
+            ("92233720368547.76", "USD", Err(MoneyError::TooLarge)),
             ("19.999", "USD", Err(MoneyError::TooPrecise)),
             ("19.990", "USD", Err(MoneyError::TooPrecise)),
             ("1.5", "JPY", Err(MoneyError::TooPrecise)),

@@ -9,7 +9,6 @@
 mod decide;
 mod place;
 
-
 use std::sync::Arc;
 
 use serde::de::Deserializer;
@@ -283,8 +282,7 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Created, Self::Paid, Self::Shipped, Self::Delivered, Self::Cancelled];
+    pub const ALL: [Self; 5] = [Self::Created, Self::Paid, Self::Shipped, Self::Delivered, Self::Cancelled];
 }
 
 /// Finer than a status.
@@ -551,9 +549,7 @@ impl Entity for Order {
         match ask {
             Ask::Placed(tag) => self.placed_answer(*tag),
             Ask::Cancelled => self.cancelled_answer(),
-            Ask::View => {
-                Some(self.view().map_or_else(not_found, |view| Ok(Reply::Order(Box::new(view)))))
-            }
+            Ask::View => Some(self.view().map_or_else(not_found, |view| Ok(Reply::Order(Box::new(view))))),
             Ask::History => Some(match self.view() {
                 Some(_) => Ok(Reply::History(self.events.clone())),
                 None => not_found(),

@@ -6,7 +6,6 @@
 
 mod decide;
 
-
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Effect, Id, Kind, Reply};

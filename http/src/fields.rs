@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use relampago_actors::Id;
-use relampago_actors::money::{Currency, Decimal};
+use relampago_actors::money::{Currency, Decimal, MoneyError};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -349,10 +349,14 @@ pub(crate) fn id(raw: &RawValue) -> Result<Id, Fault> {
     string(raw)?.parse().map_err(|_| "must be a UUID".into())
 }
 
-/// Reads a decimal number from a string or a number, digit by digit.
+/// Reads a price or an amount from a string or a number, digit by digit; never below zero.
 pub(crate) fn decimal(raw: &RawValue) -> Result<Decimal, Fault> {
     let text = if raw.get().starts_with('"') { string(raw)? } else { raw.get().into() };
-    text.parse::<Decimal>().map_err(|error| error.to_string().into())
+    match text.parse::<Decimal>() {
+        Ok(amount) if amount.is_negative() => Err(MoneyError::Negative.to_string().into()),
+        Ok(amount) => Ok(amount),
+        Err(error) => Err(error.to_string().into()),
+    }
 }
 
 /// Reads an ISO 4217 code.

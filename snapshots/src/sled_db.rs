@@ -7,11 +7,17 @@
 //!   holds up to 18 values, so no value may exceed a 72nd of the segment size; [`SledDb::max_value`] is an
 //!   80th. A file in `blobs/` stops everything.
 //! - It panics on some damaged files, so every call is guarded.
+//! - It can lock itself up: shrinking its file is a task for its pool of seven threads, and all seven may wait,
+//!   with full buffers, for a lock whose holder waits for that task. So [`SledDb`] flushes after every quarter
+//!   of a segment, which keeps the buffers on their way to the file few.
+//! - `apply_batch` takes a lock that all databases of a process share, and its first call slows every later one
+//!   down. It is not used: what belongs together is written in an order that recovery can tell apart.
 
 use std::{
     fs::{self, File, OpenOptions},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -29,6 +35,9 @@ const TARGET_DIVISOR: usize = 128;
 /// ... and are never larger than this part.
 const MAX_DIVISOR: usize = 80;
 
+/// sled is flushed after this part of a segment.
+const UNFLUSHED_DIVISOR: usize = 4;
+
 /// How long an opening waits for the one before to let go.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(1);
@@ -41,6 +50,8 @@ pub(crate) struct SledDb {
     file: File,
     file_path: PathBuf,
     segment_bytes: usize,
+    /// About how many bytes were written since the last flush.
+    unflushed: AtomicUsize,
     /// Held while making durable, so that no thread takes the success of one sync for another's that failed:
     /// the system reports an error once only. Holds the error that ended the database.
     broken: Mutex<Option<StorageError>>,
@@ -84,7 +95,8 @@ impl SledDb {
         let file =
             OpenOptions::new().write(true).open(&file_path).map_err(StorageError::io("open", &file_path))?;
         let (disk, dir) = (disk.clone(), dir.to_owned());
-        let this = Self { disk, db, dir, file, file_path, segment_bytes, broken: Mutex::new(None) };
+        let (unflushed, broken) = (AtomicUsize::new(0), Mutex::new(None));
+        let this = Self { disk, db, dir, file, file_path, segment_bytes, unflushed, broken };
         this.make_durable()?;
         sync_path(&this.disk, &this.dir.join("conf"))?;
         this.disk.sync_folder(&this.dir.join("blobs"))?;
@@ -110,25 +122,25 @@ impl SledDb {
     /// Stores a value; not durable yet.
     pub(crate) fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         self.check(value)?;
-        guard(&self.dir, "insert into", || self.db.insert(key, value)).map(drop)
-    }
-
-    /// Stores and removes all of `writes` or nothing; not durable yet.
-    pub(crate) fn write(&self, writes: Writes) -> Result<(), StorageError> {
-        writes.values.iter().try_for_each(|(_, value)| self.check(value))?;
-        let mut batch = sled::Batch::default();
-        for (key, value) in writes.values {
-            batch.insert(key, value);
-        }
-        for key in writes.removed {
-            batch.remove(key);
-        }
-        guard(&self.dir, "write to", || self.db.apply_batch(batch))
+        guard(&self.dir, "insert into", || self.db.insert(key, value))?;
+        self.relieve(value.len())
     }
 
     /// Removes a value; not durable yet.
     pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StorageError> {
-        guard(&self.dir, "remove from", || self.db.remove(key)).map(drop)
+        guard(&self.dir, "remove from", || self.db.remove(key))?;
+        self.relieve(0)
+    }
+
+    /// Flushes when enough was written that more buffers could be on their way than sled's pool has threads.
+    /// Every ten changes of a page rewrite it, so a change counts for half a value at least.
+    fn relieve(&self, bytes: usize) -> Result<(), StorageError> {
+        let written = bytes.max(self.target_value() / 2);
+        if self.unflushed.fetch_add(written, Relaxed) + written < self.segment_bytes / UNFLUSHED_DIVISOR {
+            return Ok(());
+        }
+        self.unflushed.store(0, Relaxed);
+        guard(&self.dir, "flush", || self.db.flush()).map(drop)
     }
 
     /// Reads a value.
@@ -173,18 +185,6 @@ impl SledDb {
         }
         Err(StorageError::ValueTooLarge { path: self.dir.clone(), bytes: value.len(), max: self.max_value() })
     }
-}
-
-/// A key and its value.
-pub(crate) type KeyValue = (Vec<u8>, Vec<u8>);
-
-/// Changes that belong together.
-#[derive(Default)]
-pub(crate) struct Writes {
-    /// Keys and their new values.
-    pub(crate) values: Vec<KeyValue>,
-    /// Keys to remove.
-    pub(crate) removed: Vec<Vec<u8>>,
 }
 
 /// Runs a call of sled and turns a panic into an error.

@@ -5,11 +5,14 @@
 
 mod disk;
 mod pack;
+mod start;
 mod usage;
 
 use std::path::PathBuf;
 
 pub use disk::DiskStore;
+#[cfg(test)]
+pub(crate) use pack::dead_index;
 
 use crate::{StorageError, journal::Sequence};
 

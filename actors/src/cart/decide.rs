@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Ask, Cart, CartLine, Checkout, Event, Phase, PriceChange, Rejection, Status, View, violation,
-};
+use super::{Ask, Cart, CartLine, Checkout, Event, Phase, PriceChange, Rejection, Status, View, violation};
 use crate::address::{self, Address, Id, Message};
 use crate::entity::{Answer, Context, Decision, Millis};
 use crate::keys::{KeyTag, Seen};
@@ -48,6 +46,8 @@ impl Cart {
         if before.saturating_add(line.quantity) > MAX_QUANTITY {
             return Err(Rejection::Line(LineError::TooMany { sku: line.sku }).into());
         }
+        line::check_total(self.items.iter().map(|item| &item.line).chain([&line]))
+            .map_err(Rejection::Line)?;
         match self.currency {
             Some(first) if first != currency => {
                 let mixed = LineError::MixedCurrency { first, second: currency };
@@ -75,6 +75,8 @@ impl Cart {
         if line == known.line {
             return Ok(Decision::settle(Ask::View));
         }
+        let others = self.items.iter().filter(|other| other.id != item).map(|other| &other.line);
+        line::check_total(others.chain([&line])).map_err(Rejection::Line)?;
         Ok(Decision::record(Event::QuantitySet { item, line }).answer(Answer::Settle(Ask::View)))
     }
 

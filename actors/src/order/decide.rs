@@ -2,7 +2,8 @@
 
 use super::place::{forgets, moves, reservations};
 use super::{
-    Ask, Cause, Event, Lines, Move, Opened, Order, Phase, Recorded, Rejection, Status, SubStatus, View, Violation,
+    Ask, Cause, Event, Lines, Move, Opened, Order, Phase, Recorded, Rejection, Status, SubStatus, View,
+    Violation,
 };
 use crate::address::{self, Address, Effect, Id, Message, Reply};
 use crate::entity::{Answer, Context, Decision, Millis};

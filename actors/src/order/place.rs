@@ -5,15 +5,15 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{
-    Ask, Buyer, Event, Lines, Move, Opened, Order, Phase, RESERVE_WINDOW_MS, Rejection, Source, Status, Stock,
-    View,
+    Ask, Buyer, Event, Lines, Move, Opened, Order, Phase, RESERVE_WINDOW_MS, Rejection, Source, Status,
+    Stock, View,
 };
 use crate::address::{self, Address, Effect, Message, Reply};
+use crate::cart;
 use crate::entity::{Answer, Context, Decision};
 use crate::inventory::{self, Hold};
 use crate::keys::KeyTag;
 use crate::line::{self, Shortage};
-use crate::cart;
 
 impl Order {
     pub(super) fn place(

@@ -19,9 +19,7 @@ impl Payment {
                     .owing([begin])
                     .answer(Answer::Settle(Ask::Processed))
             }
-            (_, Some(first)) if first.tag != request.tag => {
-                Decision::reject(address::Rejection::KeyReused)
-            }
+            (_, Some(first)) if first.tag != request.tag => Decision::reject(address::Rejection::KeyReused),
             _ => Decision::replay(Ask::Processed),
         }
     }
@@ -109,8 +107,11 @@ impl Payment {
             GatewayAnswer::ActionRequired => wait(Waiting::Action),
             GatewayAnswer::Pending => wait(Waiting::Provider),
             GatewayAnswer::Unknown => wait(Waiting::Unanswered),
-            // A capture is declined, and the money is still set aside.
-            GatewayAnswer::Declined { code } => self.reject(&code, asked == Asked::Capture),
+            GatewayAnswer::Declined { code } => {
+                // The money may still be set aside.
+                let authorized = asked == Asked::Capture || open == Some(Waiting::Capture);
+                self.reject(&code, authorized)
+            }
         }
     }
 
@@ -156,9 +157,9 @@ impl Payment {
     fn go_on(&self, tag: KeyTag, from: Waiting, event: Event, operation: Operation) -> Decision<Self> {
         match self.repeated(tag) {
             Some(decision) => decision,
-            None if self.phase == Phase::Waiting(from) => Decision::record(event)
-                .owing([self.call(operation)])
-                .answer(Answer::Settle(Ask::Keyed(tag))),
+            None if self.phase == Phase::Waiting(from) => {
+                Decision::record(event).owing([self.call(operation)]).answer(Answer::Settle(Ask::Keyed(tag)))
+            }
             None if self.view().is_none() => Decision::reject(Rejection::NotFound),
             None if from == Waiting::Action => Decision::reject(Rejection::NotConfirmable),
             None => Decision::reject(Rejection::NotCapturable),
@@ -197,9 +198,9 @@ impl Payment {
         }
         let amount = amount.map_or(Ok(left), |amount| amount.minor(currency));
         match amount {
-            Ok(amount) if (1..=left).contains(&amount) => self
-                .begin_refund(amount, reason, Some(tag), None)
-                .answer(Answer::Settle(Ask::Keyed(tag))),
+            Ok(amount) if (1..=left).contains(&amount) => {
+                self.begin_refund(amount, reason, Some(tag), None).answer(Answer::Settle(Ask::Keyed(tag)))
+            }
             _ => Decision::reject(Rejection::RefundAmount { left, currency }),
         }
     }
@@ -348,10 +349,8 @@ impl Payment {
     /// Keeps the first answer to the request, and the one to a confirmation or a capture: repetitions show
     /// them again, whatever has happened since.
     fn note_answers(&mut self, at: Millis) {
-        let answered = matches!(
-            self.phase,
-            Phase::Waiting(_) | Phase::Settled | Phase::Rejected { told: true, .. }
-        );
+        let answered =
+            matches!(self.phase, Phase::Waiting(_) | Phase::Settled | Phase::Rejected { told: true, .. });
         if !answered {
             return;
         }

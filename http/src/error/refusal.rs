@@ -114,7 +114,10 @@ fn line(error: &LineError, field: &'static str, detail: String) -> Problem {
         LineError::UnknownProduct { .. } => {
             Problem::new(Kind::PRODUCT_NOT_FOUND, "There is no such product on sale.")
         }
-        LineError::TooMany { .. } | LineError::TooManyLines | LineError::MixedCurrency { .. } => {
+        LineError::TooMany { .. }
+        | LineError::TooManyLines
+        | LineError::TotalTooLarge
+        | LineError::MixedCurrency { .. } => {
             Problem::field(field, detail)
         }
     }

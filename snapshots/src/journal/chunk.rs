@@ -1,7 +1,8 @@
 //! The journal in sled: chunks of consecutive events, one value each.
 //!
 //! Key: the first sequence, big-endian. Value: `format 1, crc32 4, first 8, count 4`, little-endian, and the
-//! records. The newest chunk grows in place while it is small, so that a trickle of events does not become one
+//! records. The format also says whether the batch goes on in the next chunk: such a batch did not go through
+//! the log, and if its last chunk is missing it was never acknowledged. The newest chunk grows in place while it is small, so that a trickle of events does not become one
 //! key each.
 
 use std::{collections::VecDeque, ops::ControlFlow, ops::RangeInclusive};
@@ -9,13 +10,10 @@ use std::{collections::VecDeque, ops::ControlFlow, ops::RangeInclusive};
 use parking_lot::Mutex;
 
 use super::{Batch, LENGTH_BYTES, Records, Sequence, Visit};
-use crate::{
-    StorageError,
-    error::Place,
-    sled_db::{SledDb, Writes},
-};
+use crate::{StorageError, error::Place, sled_db::SledDb};
 
 const FORMAT: u8 = 1;
+const FORMAT_CONTINUES: u8 = 2;
 const HEADER_BYTES: usize = 17;
 const CHECKED_FROM: usize = 5;
 
@@ -58,44 +56,47 @@ struct Packed {
 struct Chunk<'a> {
     first: Sequence,
     count: u32,
+    /// The batch goes on in the next chunk.
+    continues: bool,
     records: &'a [u8],
 }
 
 impl Chunks {
-    /// Reads and checks every chunk. Chunks that reach beyond `mark` are written once more, since what is read
-    /// may exist only in the page cache.
+    /// Reads and checks every chunk. Drops a batch whose end is missing. Chunks that reach beyond `mark` are
+    /// written once more, since what is read may exist only in the page cache.
     pub(crate) fn open(db: SledDb, mark: Sequence) -> Result<Self, StorageError> {
-        let (mut index, mut newest) = (VecDeque::<ChunkRef>::new(), None);
-        let mut unsure = Vec::new();
+        let mut index = VecDeque::<ChunkRef>::new();
+        let (mut unsure, mut unfinished) = (Vec::new(), 0);
+        let mut newest = None;
         db.scan(&[], |key, value| {
             let chunk = parse(key, &value).map_err(|problem| damaged(&db, key, problem))?;
-            let found = ChunkRef {
-                first: chunk.first,
-                last: chunk.first + u64::from(chunk.count) - 1,
-                bytes: value.len(),
-            };
+            let found = chunk.reference(value.len());
             if let Some(before) = index.back()
                 && found.first != before.last + 1
             {
                 let file = db.dir().to_owned();
                 return Err(StorageError::MissingEvents { file, from: before.last + 1, to: found.first - 1 });
             }
+            unfinished = if chunk.continues { unfinished + 1 } else { 0 };
             index.push_back(found);
             if found.last > mark {
-                unsure.push((key.to_vec(), value.clone()));
+                unsure.push(value.clone());
             }
             newest = Some(value);
             Ok(())
         })?;
-        for (key, value) in unsure {
-            db.insert(&key, &value)?;
+        let whole = index.len() - unfinished;
+        for chunk in index.drain(whole..) {
+            db.remove(&chunk.first.to_be_bytes())?;
+            newest = None;
         }
-        let newest = newest.zip(index.back()).map_or_else(Packed::default, |(value, last)| Packed {
-            value: value.to_vec(),
-            first: last.first,
-            count: (last.last - last.first + 1) as u32,
-        });
-        Ok(Self { db, index: Mutex::new(index), newest: Mutex::new(newest) })
+        unsure.truncate(unsure.len().saturating_sub(unfinished));
+        let first_unsure = index.len() - unsure.len();
+        for (chunk, value) in index.range(first_unsure..).zip(unsure) {
+            db.insert(&chunk.first.to_be_bytes(), &value)?;
+        }
+        let newest = newest.zip(index.back()).map(|(value, back)| Packed::reopen(&value, back));
+        Ok(Self { db, index: Mutex::new(index), newest: Mutex::new(newest.unwrap_or_default()) })
     }
 
     /// First and last live sequence; `None` if there is no chunk.
@@ -138,27 +139,26 @@ impl Chunks {
         self.db.make_durable()
     }
 
-    /// Stores a batch of any size in chunks of its own, all or nothing, durably.
+    /// Stores a batch of any size in chunks of its own, durably. A restart finds all of it or nothing.
     pub(crate) fn append_atomically(&self, batch: &Batch) -> Result<(), StorageError> {
         self.make_durable()?;
         let mut newest = self.newest.lock();
         *newest = Packed::default();
-        let (mut writes, mut refs) = (Writes::default(), Vec::new());
+        let mut chunks = vec![Packed::default()];
         for (sequence, record) in self.unseen(batch) {
-            if !newest.takes(record, self.db.target_value()) {
-                let full = std::mem::take(&mut *newest);
-                refs.push(full.chunk_ref());
-                writes.values.push((full.first.to_be_bytes().to_vec(), full.sealed()));
+            if !chunks.last().is_some_and(|chunk| chunk.takes(record, self.db.target_value())) {
+                chunks.push(Packed::default());
             }
-            newest.push(sequence, record);
+            if let Some(chunk) = chunks.last_mut() {
+                chunk.push(sequence, record);
+            }
         }
-        let rest = std::mem::take(&mut *newest);
-        if rest.count > 0 {
-            refs.push(rest.chunk_ref());
-            writes.values.push((rest.first.to_be_bytes().to_vec(), rest.sealed()));
+        let last = chunks.len() - 1;
+        for (number, chunk) in chunks.iter().enumerate() {
+            let format = if number == last { FORMAT } else { FORMAT_CONTINUES };
+            self.db.insert(&chunk.first.to_be_bytes(), &chunk.sealed(format))?;
         }
-        self.db.write(writes)?;
-        self.index.lock().extend(refs);
+        self.index.lock().extend(chunks.iter().map(Packed::chunk_ref));
         self.db.make_durable()
     }
 
@@ -172,7 +172,7 @@ impl Chunks {
         if packed.count == 0 {
             return Ok(());
         }
-        self.db.insert(&packed.first.to_be_bytes(), &packed.sealed())?;
+        self.db.insert(&packed.first.to_be_bytes(), &packed.sealed(FORMAT))?;
         let stored = packed.chunk_ref();
         let mut index = self.index.lock();
         match index.back_mut() {
@@ -293,6 +293,12 @@ impl Chunks {
     }
 }
 
+impl Chunk<'_> {
+    fn reference(&self, bytes: usize) -> ChunkRef {
+        ChunkRef { first: self.first, last: self.first + u64::from(self.count) - 1, bytes }
+    }
+}
+
 impl Packed {
     /// Whether `record` may be added; an empty chunk takes any.
     fn takes(&self, record: &[u8], target: usize) -> bool {
@@ -314,10 +320,16 @@ impl Packed {
         ChunkRef { first: self.first, last, bytes: self.value.len() }
     }
 
+    /// A stored chunk that grows on.
+    fn reopen(value: &[u8], stored: &ChunkRef) -> Self {
+        let count = (stored.last - stored.first + 1) as u32;
+        Self { value: value.to_vec(), first: stored.first, count }
+    }
+
     /// The value with its header.
-    fn sealed(&self) -> Vec<u8> {
+    fn sealed(&self, format: u8) -> Vec<u8> {
         let mut value = self.value.clone();
-        value[0] = FORMAT;
+        value[0] = format;
         value[5..13].copy_from_slice(&self.first.to_le_bytes());
         value[13..17].copy_from_slice(&self.count.to_le_bytes());
         let checksum = crc32fast::hash(&value[CHECKED_FROM..]);
@@ -329,7 +341,7 @@ impl Packed {
 fn parse<'a>(key: &[u8], value: &'a [u8]) -> Result<Chunk<'a>, &'static str> {
     let (header, records) = value.split_first_chunk::<HEADER_BYTES>().ok_or("it is too short")?;
     let [format, c0, c1, c2, c3, numbers @ ..] = *header;
-    if format != FORMAT {
+    if format != FORMAT && format != FORMAT_CONTINUES {
         return Err("its format is unknown");
     }
     if crc32fast::hash(&value[CHECKED_FROM..]) != u32::from_le_bytes([c0, c1, c2, c3]) {
@@ -341,7 +353,7 @@ fn parse<'a>(key: &[u8], value: &'a [u8]) -> Result<Chunk<'a>, &'static str> {
     if key != first.to_be_bytes() || count == 0 {
         return Err("it lies under another key than its own");
     }
-    Ok(Chunk { first, count, records })
+    Ok(Chunk { first, count, continues: format == FORMAT_CONTINUES, records })
 }
 
 fn damaged(db: &SledDb, key: &[u8], problem: &'static str) -> StorageError {

@@ -5,6 +5,7 @@ use parking_lot::{Mutex, RwLock};
 use super::{
     EntityKey, ScanVisit, Snapshot, SnapshotRecord, SnapshotStore, StoreOptions, StoreStats,
     pack::{self, Entry, Index, PackBuilder},
+    start::{self, Found},
     usage::{Location, Usage},
 };
 use crate::{
@@ -12,11 +13,12 @@ use crate::{
     disk::Disk,
     error::Place,
     mark::{Mark, Reached},
-    sled_db::{SledDb, Writes},
+    sled_db::SledDb,
 };
 
-/// Key of the number of the last put, eight bytes little-endian with their checksum. Compared with the mark.
-const PUTS_KEY: &[u8] = b"m";
+/// Key of what the last put left: its number, which the mark must not exceed, and the number of the next pack.
+/// Both little-endian, with their checksum.
+const DONE_KEY: &[u8] = b"m";
 
 /// The store knows no journal id: its keys are the caller's.
 const NO_ID: [u8; 16] = [0; 16];
@@ -70,13 +72,12 @@ impl DiskStore {
             return Err(StorageError::BehindMark { path: sled_dir, last: 0, mark: reached });
         }
         let db = SledDb::open(disk, &sled_dir, options.sled_segment_bytes, options.cache_bytes)?;
-        let puts = read_puts(&db)?;
-        if puts < reached {
-            return Err(StorageError::BehindMark { path: sled_dir, last: puts, mark: reached });
+        let done = read_done(&db)?;
+        if done.puts < reached {
+            return Err(StorageError::BehindMark { path: sled_dir, last: done.puts, mark: reached });
         }
-        let (usage, next_pack) = read_indexes(&db)?;
-        check_parts(&db, &usage)?;
-        let writer = Writer { mark, next_pack, puts, poison: None, stats: StoreStats::default() };
+        let Found { usage, next_pack } = start::read(&db, done.next_pack)?;
+        let writer = Writer { mark, next_pack, puts: done.puts, poison: None, stats: StoreStats::default() };
         let store = Self { db, usage: RwLock::new(usage), writer: Mutex::new(writer) };
         store.delete_dead()?;
         Ok(store)
@@ -122,7 +123,7 @@ impl DiskStore {
         Ok(survivors)
     }
 
-    /// Packs what is moved and then `records`, each pack in one batch; the last one carries the put's number.
+    /// Packs what is moved and then `records`.
     fn write_packs(
         &self,
         writer: &mut Writer,
@@ -150,7 +151,7 @@ impl DiskStore {
         }
         writer.puts += 1;
         writer.stats.puts += 1;
-        self.db.insert(PUTS_KEY, &encode_puts(writer.puts))?;
+        self.db.insert(DONE_KEY, &Done { puts: writer.puts, next_pack: writer.next_pack }.encode())?;
         Ok(written)
     }
 
@@ -163,7 +164,9 @@ impl DiskStore {
         writer.next_pack += 1;
         let (values, parts) = builder.finish(pack, self.db.max_value());
         writer.stats.written_bytes += values.iter().map(|(_, value)| value.len() as u64).sum::<u64>();
-        self.db.write(Writes { values, removed: Vec::new() })?;
+        for (key, value) in values {
+            self.db.insert(&key, &value)?;
+        }
         let bytes =
             entries.iter().map(|(_, location)| pack::BLOCK_HEADER as u64 + u64::from(location.length)).sum();
         Ok(Written { pack, parts, bytes, entries })
@@ -174,9 +177,11 @@ impl DiskStore {
     fn delete_dead(&self) -> Result<(), StorageError> {
         let dead = self.usage.write().take_dead();
         for (pack, parts) in dead {
-            let mut removed = vec![pack::index_key(pack)];
-            removed.extend((0..parts).map(|part| pack::part_key(pack, part)));
-            self.db.write(Writes { values: Vec::new(), removed })?;
+            self.db.insert(&pack::index_key(pack), &pack::dead_index(pack, parts))?;
+            for part in 0..parts {
+                self.db.remove(&pack::part_key(pack, part))?;
+            }
+            self.db.remove(&pack::index_key(pack))?;
         }
         Ok(())
     }
@@ -274,63 +279,38 @@ impl SnapshotStore for DiskStore {
     }
 }
 
-fn damage(db: &SledDb, place: Place) -> impl Fn(&'static str) -> StorageError + use<> {
+pub(super) fn damage(db: &SledDb, place: Place) -> impl Fn(&'static str) -> StorageError + use<> {
     let file = db.dir().to_owned();
     move |problem| StorageError::Damaged { file: file.clone(), place, problem }
 }
 
-fn parse_index<'a>(db: &SledDb, key: &[u8], value: &'a [u8]) -> Result<Index<'a>, StorageError> {
+pub(super) fn parse_index<'a>(db: &SledDb, key: &[u8], value: &'a [u8]) -> Result<Index<'a>, StorageError> {
     let pack = key.get(1..).and_then(<[u8]>::first_chunk).map_or(0, |pack| u64::from_be_bytes(*pack));
     Index::parse(key, value).map_err(damage(db, Place::Pack(pack, 0)))
 }
 
-/// Where every newest state lies, and the number of the next pack.
-fn read_indexes(db: &SledDb) -> Result<(Usage, u64), StorageError> {
-    let (mut usage, mut next_pack) = (Usage::default(), 0);
-    db.scan(pack::INDEX_PREFIX, |key, value| {
-        let index = parse_index(db, key, &value)?;
-        let pack = index.pack;
-        usage.begin_pack(pack, index.parts, u64::from(index.bytes));
-        for Entry { key, covers, offset, length, .. } in index.entries() {
-            usage.add(key, Location { pack, covers, offset, length });
-        }
-        usage.end_pack(pack);
-        next_pack = pack + 1;
-        Ok(())
-    })?;
-    Ok((usage, next_pack))
+/// What the last put left.
+struct Done {
+    puts: u64,
+    next_pack: u64,
 }
 
-/// Every index has its parts, every part its index, and every checksum matches.
-fn check_parts(db: &SledDb, usage: &Usage) -> Result<(), StorageError> {
-    let packs = usage.expected_parts();
-    let mut expected = packs.iter().flat_map(|(pack, parts)| (0..*parts).map(|part| (*pack, part)));
-    let missing = |(pack, part)| damage(db, Place::Pack(pack, part))("an index names it, but it is missing");
-    db.scan(pack::PART_PREFIX, |key, value| {
-        let found = pack::parse_part_key(key).unwrap_or_default();
-        match expected.next() {
-            Some(wanted) if wanted == found => {}
-            Some(wanted) if wanted < found => return Err(missing(wanted)),
-            _ => return Err(damage(db, Place::Pack(found.0, found.1))("no index names it")),
-        }
-        let checked = pack::parse_part(found.0, found.1, &value);
-        checked.map(drop).map_err(damage(db, Place::Pack(found.0, found.1)))
-    })?;
-    expected.next().map_or(Ok(()), |wanted| Err(missing(wanted)))
+impl Done {
+    fn encode(&self) -> Vec<u8> {
+        let bytes = [self.puts.to_le_bytes(), self.next_pack.to_le_bytes()].concat();
+        [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
+    }
+
+    fn parse(value: &[u8]) -> Option<Self> {
+        let (bytes, checksum) = value.split_first_chunk::<16>()?;
+        let (numbers, _) = bytes.as_chunks::<8>();
+        let [puts, next_pack] = *numbers.first_chunk::<2>()?;
+        let done = Self { puts: u64::from_le_bytes(puts), next_pack: u64::from_le_bytes(next_pack) };
+        (checksum == crc32fast::hash(bytes).to_le_bytes()).then_some(done)
+    }
 }
 
-fn encode_puts(puts: u64) -> Vec<u8> {
-    let bytes = puts.to_le_bytes();
-    [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
-}
-
-fn read_puts(db: &SledDb) -> Result<u64, StorageError> {
-    let Some(value) = db.get(PUTS_KEY)? else { return Ok(0) };
-    let puts = value
-        .split_first_chunk::<8>()
-        .filter(|(bytes, checksum)| *checksum == crc32fast::hash(&bytes[..]).to_le_bytes());
-    let Some((bytes, _)) = puts else {
-        return Err(damage(db, Place::File)("the checksum of the number of puts does not match"));
-    };
-    Ok(u64::from_le_bytes(*bytes))
+fn read_done(db: &SledDb) -> Result<Done, StorageError> {
+    let Some(value) = db.get(DONE_KEY)? else { return Ok(Done { puts: 0, next_pack: 0 }) };
+    Done::parse(&value).ok_or_else(|| damage(db, Place::File)("the checksum of the last put does not match"))
 }

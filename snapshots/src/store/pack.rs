@@ -5,10 +5,13 @@
 //! alone is larger than a value may be. The *index value* of a pack is its manifest: how many parts and bytes it
 //! has, and for every block `[key 17][covers 8][offset 4][length 4][index length 1][index]`. All numbers are
 //! little-endian; both kinds of value begin with `[format 1][checksum 4][pack 8]`.
+//!
+//! Parts are written before the index that names them. Before the parts of a dead pack are removed, its index is
+//! replaced by one without entries, whose parts may be missing; it goes last. So a crash at any point leaves
+//! what a start can tell from damage.
 
 use crate::{
     journal::Sequence,
-    sled_db::KeyValue,
     store::{EntityKey, SnapshotRecord},
 };
 
@@ -23,6 +26,9 @@ pub(super) const BLOCK_HEADER: usize = 4 + 17 + 8 + 4;
 
 pub(super) const INDEX_PREFIX: &[u8] = b"i";
 pub(super) const PART_PREFIX: &[u8] = b"s";
+
+/// A key and its value.
+pub(super) type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// Key of the index value of a pack.
 pub(super) fn index_key(pack: u64) -> Vec<u8> {
@@ -111,12 +117,19 @@ impl PackBuilder {
     }
 }
 
+/// The index value of a dead pack while its parts are being removed.
+pub(crate) fn dead_index(pack: u64, parts: u32) -> Vec<u8> {
+    value(pack, &[&parts.to_le_bytes(), &[0; 8]])
+}
+
 /// A checked index value.
 pub(super) struct Index<'a> {
     pub(super) pack: u64,
     pub(super) parts: u32,
     /// Bytes of all blocks.
     pub(super) bytes: u32,
+    /// No entries: the pack is dead, and its parts may be gone.
+    pub(super) dead: bool,
     entries: &'a [u8],
 }
 
@@ -129,7 +142,7 @@ impl<'a> Index<'a> {
         }
         let (numbers, entries) = body.split_first_chunk::<12>().ok_or("its index is too short")?;
         let [parts, bytes, count] = [0, 4, 8].map(|at| read_u32(&numbers[at..]));
-        let index = Self { pack, parts, bytes, entries };
+        let index = Self { pack, parts, bytes, dead: count == 0, entries };
         if index.entries().count() as u64 != u64::from(count) {
             return Err("its index holds another number of entries than it says");
         }

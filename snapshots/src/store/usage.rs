@@ -126,14 +126,6 @@ impl Usage {
     pub(super) fn take_dead(&mut self) -> Vec<(u64, u32)> {
         std::mem::take(&mut self.dead)
     }
-
-    /// Packs and their parts, in order.
-    pub(super) fn expected_parts(&self) -> Vec<(u64, u32)> {
-        let living = self.packs.iter().map(|(pack, found)| (*pack, found.parts));
-        let mut all: Vec<_> = living.chain(self.dead.iter().copied()).collect();
-        all.sort_unstable();
-        all
-    }
 }
 
 fn block_bytes(location: &Location) -> u64 {

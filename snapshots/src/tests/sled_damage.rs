@@ -194,3 +194,35 @@ fn settings_are_checked() {
     assert!(refused(|options| options.segments = 1).contains("segments"));
     assert!(refused(|options| options.sled_segment_bytes = 3 << 20).contains("sled_segment_bytes"));
 }
+
+/// A chunk as the journal writes it.
+fn chunk(first: u64, format: u8) -> Vec<u8> {
+    let records = super::support::batch(first, 5);
+    let mut value =
+        [&[format, 0, 0, 0, 0][..], &first.to_le_bytes(), &5_u32.to_le_bytes(), &records.bytes].concat();
+    let checksum = crc32fast::hash(&value[5..]);
+    value[1..5].copy_from_slice(&checksum.to_le_bytes());
+    value
+}
+
+#[test]
+fn a_large_batch_without_its_end_is_dropped() {
+    for (formats, last) in [(vec![2], 500), (vec![2, 2], 500), (vec![2, 2, 1], 515), (vec![2, 1, 2], 510)] {
+        let dir = tempfile::tempdir().unwrap();
+        closed(dir.path());
+        let db = sled(dir.path());
+        for (first, format) in (501_u64..).step_by(5).zip(&formats) {
+            db.insert(first.to_be_bytes(), chunk(first, *format)).unwrap();
+        }
+        drop(db);
+        for _ in 0..2 {
+            let (journal, report) = open(dir.path(), NEVER);
+            assert_eq!(report.last, last, "{formats:?}");
+            expect(&journal, 1..=last);
+        }
+        let journal = open(dir.path(), NEVER).0;
+        fill(&journal, 3, 10);
+        drop(journal);
+        expect(&open(dir.path(), NEVER).0, 1..=last + 30);
+    }
+}

@@ -150,3 +150,40 @@ fn a_blob_stops_the_store() {
     drop(store);
     assert!(matches!(refusal(dir.path()), StorageError::Blobs { .. }));
 }
+
+#[test]
+fn what_an_interrupted_put_left_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let db = sled(dir.path());
+    let (parts, last) = (keys(&db, "s").len(), db.get("m").unwrap().unwrap());
+    let next_pack = u64::from_le_bytes(last[8..16].try_into().unwrap());
+    // A part without its index, as if the put had died in between.
+    let leftover = [b"s".as_slice(), &next_pack.to_be_bytes(), &[0; 4]].concat();
+    db.insert(leftover, b"torn").unwrap();
+    drop(db);
+    let store = open_store(dir.path());
+    assert_eq!(store.stats().entities, 101);
+    store.put(vec![snapshot(600, 8, 10)]).unwrap();
+    drop(store);
+    assert_eq!(keys(&sled(dir.path()), "s").len(), parts + 1);
+    assert_eq!(open_store(dir.path()).get(&key(600)).unwrap().unwrap().covers, 8);
+}
+
+#[test]
+fn an_interrupted_removal_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let db = sled(dir.path());
+    let large = keys(&db, "s").iter().rfind(|key| key[9..] == [0, 0, 0, 4]).unwrap().clone();
+    let pack = u64::from_be_bytes(large[1..9].try_into().unwrap());
+    db.insert([b"i", &large[1..9]].concat(), crate::store::dead_index(pack, 5)).unwrap();
+    db.remove([b"s".as_slice(), &large[1..9], &[0; 4]].concat()).unwrap();
+    drop(db);
+    let store = open_store(dir.path());
+    assert_eq!(store.stats().entities, 100);
+    drop(store);
+    let db = sled(dir.path());
+    assert!(keys(&db, "s").iter().all(|key| key[1..9] != large[1..9]));
+    assert!(keys(&db, "i").iter().all(|key| key[1..] != large[1..9]));
+}

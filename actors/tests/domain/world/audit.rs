@@ -55,7 +55,11 @@ impl World {
     /// Time passes until nothing is left to wait for.
     pub(super) fn let_everything_end(&mut self) {
         self.desk.now += 1_000_000;
-        while self.residents.values().any(|any| any.deadline().is_some_and(|deadline| deadline <= self.desk.now)) {
+        while self
+            .residents
+            .values()
+            .any(|any| any.deadline().is_some_and(|deadline| deadline <= self.desk.now))
+        {
             self.ring_alarm();
             self.drain();
         }
@@ -113,7 +117,12 @@ impl World {
         let refunded: i64 = view.refunds.iter().map(|refund| refund.amount).sum();
         match view.status {
             payment::Status::Approved | payment::Status::Refunded => {
-                assert_eq!(account.standing, Standing::Charged, "approved and not charged: {}", any.describe());
+                assert_eq!(
+                    account.standing,
+                    Standing::Charged,
+                    "approved and not charged: {}",
+                    any.describe()
+                );
                 assert_eq!(account.given_back(), refunded, "{account:?} and {}", any.describe());
             }
             payment::Status::Rejected => {

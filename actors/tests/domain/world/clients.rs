@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use relampago_actors::{Address, Message, Rejection, Reply, cart};
+use relampago_actors::keys::KeyTag;
+use relampago_actors::{Address, Message, Rejection, Reply, cart, order};
 
 use super::post::{Envelope, Post};
 use super::promise::{Promises, version};
@@ -100,6 +101,7 @@ impl Clients {
         if let Ok(reply) = &outcome {
             self.promises.note(subject(self.requests[index].to, reply), reply);
             if let Reply::Order(view) = reply {
+                check_buyer(&self.requests[index].message, view.opened.tag);
                 self.bought.extend(view.opened.cart.map(Address::cart));
             }
         }
@@ -135,6 +137,16 @@ fn check_read(message: &Message, reply: &Reply, floor: u64, bought: bool) {
     if let (Reply::Cart(view), true) = (reply, bought) {
         assert_eq!(view.status, cart::Status::CheckedOut, "the cart's order was answered before");
     }
+}
+
+/// A purchase is shown as bought to nobody but who holds its key.
+fn check_buyer(message: &Message, bought: KeyTag) {
+    let asked = match message {
+        Message::Cart(cart::Command::Checkout { tag, .. }) => tag,
+        Message::Order(order::Command::Place { tag, .. }) => tag,
+        _ => return,
+    };
+    assert_eq!(*asked, bought, "{message:?} got an order that was bought under another key");
 }
 
 /// Whom a reply is about: a purchase asked of a cart is answered by its order.

@@ -34,6 +34,9 @@ impl Dice {
     /// An index, each as likely as its weight says.
     pub fn weighted(&mut self, weights: &[usize]) -> usize {
         let mut roll = self.below(weights.iter().sum());
-        weights.iter().position(|weight| roll.checked_sub(*weight).map(|rest| roll = rest).is_none()).unwrap_or(0)
+        weights
+            .iter()
+            .position(|weight| roll.checked_sub(*weight).map(|rest| roll = rest).is_none())
+            .unwrap_or(0)
     }
 }

@@ -296,7 +296,12 @@ impl World {
         for (address, snapshot) in &self.snapshots {
             let thawed = self.replay(*address, Some(snapshot));
             let Some(replayed) = self.residents.get(address) else { panic!("{address:?} is gone") };
-            assert!(thawed.same(replayed), "from a snapshot: {}, else {}", thawed.describe(), replayed.describe());
+            assert!(
+                thawed.same(replayed),
+                "from a snapshot: {}, else {}",
+                thawed.describe(),
+                replayed.describe()
+            );
             self.residents.insert(*address, thawed);
         }
         self.clients.promises.check(&self.residents);

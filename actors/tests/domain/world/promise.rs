@@ -98,7 +98,10 @@ fn may_become(told: &Reply, now: &Reply) -> bool {
             told.amount == now.amount
                 && matches!(
                     (told.status, now.status),
-                    (Pending, _) | (Approved, Approved | Refunded) | (Rejected, Rejected) | (Refunded, Refunded)
+                    (Pending, _)
+                        | (Approved, Approved | Refunded)
+                        | (Rejected, Rejected)
+                        | (Refunded, Refunded)
                 )
         }
         (Reply::Cart(told), Reply::Cart(now)) => {

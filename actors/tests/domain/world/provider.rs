@@ -93,7 +93,8 @@ impl Account {
                 assert!(self.amount == *amount || self.standing == Standing::Voided, "another amount");
             }
             Operation::Confirm => {
-                if let (Standing::ActionRequired, Plan::AfterAction { approve }) = (self.standing, self.plan) {
+                if let (Standing::ActionRequired, Plan::AfterAction { approve }) = (self.standing, self.plan)
+                {
                     self.decide(approve);
                 }
             }

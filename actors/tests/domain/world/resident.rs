@@ -120,7 +120,13 @@ impl<E: Hosted> Resident<E> {
         self.parked.len()
     }
 
-    fn decide(&mut self, cause: Cause<E::Command>, ticket: Option<Ticket>, depends: Sequence, desk: &mut Desk) {
+    fn decide(
+        &mut self,
+        cause: Cause<E::Command>,
+        ticket: Option<Ticket>,
+        depends: Sequence,
+        desk: &mut Desk,
+    ) {
         let (decision, seen) = {
             let cx = Context::new(desk.now, &desk.shelf, &POLICY);
             let decision = match cause {

@@ -143,7 +143,8 @@ impl Shopping {
     }
 
     fn purchase(&self, order: Id, tag: KeyTag, dice: &mut Dice) -> Wish {
-        let items = (0..1 + dice.below(3)).map(|_| wanted(&self.sku(dice), 1 + dice.below(2) as u32)).collect();
+        let items =
+            (0..1 + dice.below(3)).map(|_| wanted(&self.sku(dice), 1 + dice.below(2) as u32)).collect();
         let place = order::Command::Place { source: Source::Items(items), buyer: Buyer::default(), tag };
         (Address::order(order), Message::Order(place), Some(tag.key))
     }

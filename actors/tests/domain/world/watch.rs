@@ -29,10 +29,19 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn stock_moved(&mut self, of: Address, view: &inventory::View, holds: usize, event: &inventory::Event) {
+    pub fn stock_moved(
+        &mut self,
+        of: Address,
+        view: &inventory::View,
+        holds: usize,
+        event: &inventory::Event,
+    ) {
         let ledger = self.ledgers.entry(of).or_default();
         ledger.book(event);
-        assert!(view.available >= 0 && view.reserved >= 0 && view.sold >= 0, "negative: {view:?} after {event:?}");
+        assert!(
+            view.available >= 0 && view.reserved >= 0 && view.sold >= 0,
+            "negative: {view:?} after {event:?}"
+        );
         assert_eq!(view.available + view.reserved + view.sold, ledger.stocked, "{view:?} after {event:?}");
         assert_eq!(view.available, ledger.available, "{view:?} after {event:?}");
         assert_eq!(view.reserved, ledger.open.values().sum::<i64>(), "{view:?} after {event:?}");
@@ -43,7 +52,10 @@ impl Watch {
     pub fn cart_changed(&mut self, cart: Id, event: &cart::Event) {
         if let cart::Event::CheckedOut { order } = event {
             assert_eq!(self.bought.insert(cart, *order), None, "cart {cart} was checked out twice");
-            assert!(self.placed.contains(order), "cart {cart} is checked out as {order}, which is not placed");
+            assert!(
+                self.placed.contains(order),
+                "cart {cart} is checked out as {order}, which is not placed"
+            );
         }
     }
 
@@ -59,7 +71,8 @@ impl Watch {
             self.standing.remove(&order);
             return;
         }
-        let units = |line: &relampago_actors::line::Line| (Address::inventory(&line.sku), i64::from(line.quantity));
+        let units =
+            |line: &relampago_actors::line::Line| (Address::inventory(&line.sku), i64::from(line.quantity));
         self.standing.insert(order, (view.status, view.opened.lines.iter().map(units).collect()));
         self.check_not_oversold();
     }
