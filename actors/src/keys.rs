@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Millis;
@@ -9,8 +10,9 @@ use crate::entity::Millis;
 /// How long a key of an entity that lives on is remembered, ms: a day and an hour.
 pub const KEY_LIFE_MS: u64 = 25 * 60 * 60 * 1000;
 
-/// How many keys one entity remembers at the most; beyond that the oldest goes.
-pub const KEYS_KEPT: usize = 1000;
+/// How many keys one entity remembers at the most; beyond that the oldest goes. Far more than the changes
+/// that one entity sees in a day, and a bound on what a caller can make it remember.
+pub const KEYS_KEPT: usize = 50_000;
 
 /// A client's key in its scope (caller, method, path), and the request body it came with; both hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,25 +34,27 @@ pub enum Seen<'a, T> {
     Other,
 }
 
-/// The answers an entity gave under idempotency keys, oldest first.
+/// The answers an entity gave under idempotency keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Remembered<T> {
-    entries: VecDeque<(KeyTag, Millis, T)>,
+    /// By key: the body it came with, and the answer.
+    answers: FxHashMap<u128, (u64, T)>,
+    /// Keys and when they were used, oldest first.
+    used: VecDeque<(Millis, u128)>,
 }
 
 impl<T> Default for Remembered<T> {
     fn default() -> Self {
-        Self { entries: VecDeque::new() }
+        Self { answers: FxHashMap::default(), used: VecDeque::new() }
     }
 }
 
 impl<T> Remembered<T> {
     /// What is known of `tag`.
     pub fn look_up(&self, tag: Option<KeyTag>) -> Seen<'_, T> {
-        let Some(tag) = tag else { return Seen::Never };
-        match self.entries.iter().find(|(known, ..)| known.key == tag.key) {
+        match tag.and_then(|tag| Some((tag, self.answers.get(&tag.key)?))) {
             None => Seen::Never,
-            Some((known, _, answer)) if known.body == tag.body => Seen::Same(answer),
+            Some((tag, (body, answer))) if *body == tag.body => Seen::Same(answer),
             Some(_) => Seen::Other,
         }
     }
@@ -65,13 +69,16 @@ impl<T> Remembered<T> {
 
     /// Remembers an answer, and forgets those that are older than [`KEY_LIFE_MS`] or too many.
     pub fn insert(&mut self, tag: KeyTag, at: Millis, answer: T) {
-        while let Some((_, then, _)) = self.entries.front() {
-            if at.saturating_sub(*then) < KEY_LIFE_MS && self.entries.len() < KEYS_KEPT {
+        while let Some((then, oldest)) = self.used.front() {
+            if at.saturating_sub(*then) < KEY_LIFE_MS && self.used.len() < KEYS_KEPT {
                 break;
             }
-            self.entries.pop_front();
+            self.answers.remove(oldest);
+            self.used.pop_front();
         }
-        self.entries.push_back((tag, at, answer));
+        if self.answers.insert(tag.key, (tag.body, answer)).is_none() {
+            self.used.push_back((at, tag.key));
+        }
     }
 }
 
@@ -104,6 +111,6 @@ mod tests {
         for key in 10..10 + 2 * KEYS_KEPT as u128 {
             keys.insert(KeyTag { key, body: 0 }, KEY_LIFE_MS, ());
         }
-        assert_eq!(keys.entries.len(), KEYS_KEPT);
+        assert_eq!((keys.answers.len(), keys.used.len()), (KEYS_KEPT, KEYS_KEPT));
     }
 }

@@ -544,7 +544,8 @@ impl Entity for Payment {
     fn at_rest(&self) -> bool {
         match self.phase {
             Phase::Blank | Phase::Refused(_) | Phase::Settled => self.refunding.is_none(),
-            Phase::Waiting(waiting) => waiting != Waiting::Unanswered,
+            // What the provider has not decided is asked for again.
+            Phase::Waiting(waiting) => matches!(waiting, Waiting::Action | Waiting::Capture),
             Phase::Rejected { void, told, voided, .. } => told && (voided || !void),
             _ => false,
         }

@@ -20,7 +20,7 @@ use crate::reply::{Admitted, Asker, Held, Verdict};
 pub(crate) struct Gather {
     /// At the latest so long after its first event.
     pub(crate) longest: Duration,
-    /// As soon as so many percent of the admitted commands wait for it.
+    /// As soon as so many percent of the commands that are about wait for it.
     pub(crate) percent: usize,
 }
 
@@ -44,6 +44,9 @@ struct Queue {
     bytes: Vec<u8>,
     count: u32,
     since: Option<Instant>,
+    /// How many commands seem to be about: those answered by the last batch, who are likely to come back,
+    /// and those that were under way beside it.
+    expected: usize,
     waiting: Vec<Held>,
     watching: Vec<(Sequence, oneshot::Sender<()>)>,
     closed: bool,
@@ -143,9 +146,11 @@ impl Committer {
         Commit { journal: self.partition, sequence: self.durable() }
     }
 
+    /// A lone caller is committed at once, a crowd together: the wait for the disk is shared by those who
+    /// are about, and costs nobody more than the longest gathering.
     fn enough(&self, queue: &Queue) -> bool {
-        let admitted = self.admitted.count();
-        queue.waiting.len() * 100 >= admitted * self.gather.percent || queue.bytes.len() >= BATCH_BYTES
+        let about = self.admitted.count().max(queue.expected);
+        queue.waiting.len() * 100 >= about * self.gather.percent || queue.bytes.len() >= BATCH_BYTES
     }
 
     /// The committer's thread: until [`Committer::close`], or until the journal fails.
@@ -191,6 +196,8 @@ impl Committer {
             let mut queue = self.queue.lock();
             self.durable.store(last, Ordering::Release);
             released.extend(queue.waiting.extract_if(.., |held| held.needs <= last));
+            // The permits of those to be released still count as admitted.
+            queue.expected = self.admitted.count();
             for (_, tell) in queue.watching.extract_if(.., |(sequence, _)| *sequence <= last) {
                 let _gone = tell.send(());
             }

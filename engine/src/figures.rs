@@ -50,7 +50,8 @@ impl Figures {
             faulted: counter!("relampago_commands_faulted_total", "kind" => kind.name()),
             live: gauge!("relampago_actors_live", "kind" => kind.name()),
         };
-        let reservation = |outcome: &'static str| counter!("relampago_reservations_total", "outcome" => outcome);
+        let reservation =
+            |outcome: &'static str| counter!("relampago_reservations_total", "outcome" => outcome);
         let order = |outcome: &'static str| counter!("relampago_orders_total", "outcome" => outcome);
         Self {
             kinds: Kind::ALL.map(of_kind),
@@ -127,20 +128,35 @@ impl Figures {
 fn describe() {
     describe_counter!("relampago_actors_activated_total", "Entities that became live, by kind.");
     describe_counter!("relampago_actors_passivated_total", "Entities that left memory, by kind.");
-    describe_counter!("relampago_actors_restarted_total", "Entities whose actor died and was rebuilt, by kind.");
-    describe_counter!("relampago_commands_faulted_total", "Commands that made their entity's code fail, by kind.");
+    describe_counter!(
+        "relampago_actors_restarted_total",
+        "Entities whose actor died and was rebuilt, by kind."
+    );
+    describe_counter!(
+        "relampago_commands_faulted_total",
+        "Commands that made their entity's code fail, by kind."
+    );
     describe_gauge!("relampago_actors_live", "Entities in memory, by kind.");
     describe_counter!("relampago_reservations_total", "Moves of reserved stock, by what became of it.");
     describe_counter!("relampago_orders_total", "Orders, by what became of them.");
     describe_counter!("relampago_admission_refused_total", "Commands refused before any work.");
     describe_counter!("relampago_journal_batches_total", "Batches appended since the start.");
     describe_counter!("relampago_journal_events_total", "Events appended since the start.");
-    describe_counter!("relampago_journal_written_bytes_total", "Bytes written to the commit log, padding included.");
+    describe_counter!(
+        "relampago_journal_written_bytes_total",
+        "Bytes written to the commit log, padding included."
+    );
     describe_counter!("relampago_journal_syncs_total", "Waits for the disk.");
     describe_histogram!("relampago_journal_commit_seconds", "Time from a batch closed to a batch durable.");
     describe_gauge!("relampago_journal_sync_max_seconds", "The longest wait for the disk since the start.");
-    describe_gauge!("relampago_journal_feeder_lag_events", "Events in the commit log and not yet in the store behind it.");
-    describe_counter!("relampago_journal_archived_events_total", "Events moved to the archive since the start.");
+    describe_gauge!(
+        "relampago_journal_feeder_lag_events",
+        "Events in the commit log and not yet in the store behind it."
+    );
+    describe_counter!(
+        "relampago_journal_archived_events_total",
+        "Events moved to the archive since the start."
+    );
     describe_gauge!("relampago_journal_durable_sequence", "The highest durable sequence.");
     describe_gauge!("relampago_journal_live_events", "Events in the live journal.");
     describe_gauge!("relampago_snapshots_entities", "Entities in the snapshot store.");

@@ -262,7 +262,12 @@ impl<E: Hostable> Live<E> {
     }
 
     /// Submits the events and makes them true. No await, no return in between.
-    fn record(&mut self, events: SmallVec<[E::Event; 1]>, now: Millis, node: &Node) -> Result<(), CodecError> {
+    fn record(
+        &mut self,
+        events: SmallVec<[E::Event; 1]>,
+        now: Millis,
+        node: &Node,
+    ) -> Result<(), CodecError> {
         let count = events.len();
         let first = record::submit(self.at, now, E::EVENT, &events, &node.committer)?;
         for (sequence, event) in (first..).zip(events) {
@@ -285,7 +290,14 @@ impl<E: Hostable> Live<E> {
         }
     }
 
-    fn answer(&mut self, answer: Answer<E::Ask>, asker: Option<Asker>, needs: Sequence, cx: &Context<'_>, node: &Node) {
+    fn answer(
+        &mut self,
+        answer: Answer<E::Ask>,
+        asker: Option<Asker>,
+        needs: Sequence,
+        cx: &Context<'_>,
+        node: &Node,
+    ) {
         let Some(asker) = asker else { return };
         match answer {
             Answer::Reject(rejection) => node.committer.release(needs, asker, Verdict::No(rejection)),

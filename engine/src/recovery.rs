@@ -24,7 +24,7 @@ pub(crate) type Owing = Vec<Address>;
 
 /// Recovers the node's memory; nothing else runs meanwhile.
 pub(crate) fn run(node: &Node) -> Result<Owing, StartError> {
-    let stored = scan(node.store.as_ref())?;
+    let stored = scan(node.store.as_ref(), node.journal.last())?;
     let replayed = replay(node.journal.as_ref(), node.store.as_ref(), &stored)?;
     let mut owing = Vec::new();
     for (at, found) in &stored {
@@ -49,10 +49,14 @@ fn unreadable(at: Address, reason: &str) -> StartError {
     StartError::Snapshot { entity: format!("{} {}", at.kind.name(), at.id), reason: reason.to_owned() }
 }
 
-fn scan(store: &dyn SnapshotStore) -> Result<FxHashMap<Address, Stored>, StartError> {
+fn scan(store: &dyn SnapshotStore, last: Sequence) -> Result<FxHashMap<Address, Stored>, StartError> {
     let mut found = FxHashMap::default();
     let mut fault = None;
     store.scan(&mut |key, covers, index| match (Address::from_key(key), Index::load(index)) {
+        _ if covers > last => {
+            let remedy = "the folders are of different times: restore the data folder as a whole";
+            fault = Some(format!("it covers event {covers} and the journal ends at {last}; {remedy}"));
+        }
         (Some(at), Ok(index)) => {
             found.insert(at, Stored { covers, index });
         }

@@ -16,6 +16,7 @@ use crate::record;
 use crate::region::{Envelope, Gate, Input, Origin, Resting};
 
 /// What comes to a shell.
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one; the mailbox boxes them anyway")]
 pub(crate) enum ShellMessage {
     /// It is to host an entity from now on.
     Host { gate: Arc<Gate>, origin: Origin },

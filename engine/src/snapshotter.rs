@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use relampago_actors::{Address, Sequence};
 use relampago_snapshots::{SnapshotRecord, StorageError};
@@ -15,9 +16,21 @@ const STATES_A_PUT: usize = 16_384;
 /// The journal is cut once so many events can go: cutting costs a write to the archive.
 const EVENTS_A_CUT: u64 = 50_000;
 
-/// The snapshotter's thread: until `stop` is closed, or storing fails.
+/// Resting states are stored early once there are so many: what may wait in memory is bounded.
+const RESTING_AT_MOST: usize = 100_000;
+
+/// How often the debt is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The snapshotter's thread: until `stop` is closed, or storing fails. Snapshots are a debt that is paid after
+/// an interval or when it has grown: a state that changes again meanwhile is stored once.
 pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
-    while stop.recv_timeout(node.limits.snapshot) == Err(RecvTimeoutError::Timeout) {
+    let mut paid = Instant::now();
+    while stop.recv_timeout(LOOK.min(node.limits.snapshot)) == Err(RecvTimeoutError::Timeout) {
+        if paid.elapsed() < node.limits.snapshot && node.region.resting_count() < RESTING_AT_MOST {
+            continue;
+        }
+        paid = Instant::now();
         if let Err(error) = store_resting(node).and_then(|()| cut(node, EVENTS_A_CUT)) {
             tracing::error!(%error, "snapshots failed: the node stops");
             return node.failure.set(format!("snapshots failed: {error}"));

@@ -213,9 +213,11 @@ impl Drop for EndsTheNode<'_> {
 
 async fn supervise(node: &Arc<Node>) -> Result<(), StartError> {
     let supervisor = Supervisor { node: Arc::clone(node) };
-    let (actor, _handle) = ActorRuntime::spawn(None, supervisor, ()).await.map_err(|error| {
-        StartError::System { what: "the supervisor could not be started", source: io::Error::other(error.to_string()) }
-    })?;
+    let (actor, _handle) =
+        ActorRuntime::spawn(None, supervisor, ()).await.map_err(|error| StartError::System {
+            what: "the supervisor could not be started",
+            source: io::Error::other(error.to_string()),
+        })?;
     node.region.supervise(actor.get_cell());
     Ok(())
 }

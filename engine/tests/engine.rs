@@ -53,10 +53,9 @@ async fn create(engine: &Engine, id: u128, name: &str, stock: i64) -> Result<Ans
 }
 
 async fn buy(engine: &Engine, order: u128, items: &[(&str, u32)]) -> Result<Answered, AskError> {
-    let wanted = items.iter().map(|(name, quantity)| Wanted {
-        product: ProductRef::Sku(sku(name)),
-        quantity: *quantity,
-    });
+    let wanted = items
+        .iter()
+        .map(|(name, quantity)| Wanted { product: ProductRef::Sku(sku(name)), quantity: *quantity });
     let source = Source::Items(wanted.collect());
     let place = order::Command::Place { source, buyer: Buyer::default(), tag: tag(order) };
     engine.ask(Address::order(Id(order)), Message::Order(place)).await

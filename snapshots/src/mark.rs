@@ -151,7 +151,13 @@ fn parse(slot: &[u8]) -> Option<Slot> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    };
+
     use super::*;
+    use crate::disk::DiskOp;
 
     const ID: [u8; 16] = [7; 16];
 
@@ -178,6 +184,27 @@ mod tests {
             }
             fs::write(&path, whole).unwrap();
         }
+    }
+
+    #[test]
+    fn a_failed_sync_is_never_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.mark");
+        let syncs = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&syncs);
+        let disk = Disk::observed(move |op| match op {
+            DiskOp::Sync(path) if path.ends_with("journal.mark") && count.fetch_add(1, SeqCst) == 1 => {
+                Err(std::io::Error::other("the disk is broken"))
+            }
+            _ => Ok(()),
+        });
+        let mut mark = Mark::create(&disk, &path, ID).unwrap();
+        mark.advance(at(1)).unwrap();
+        let error = mark.advance(at(2)).unwrap_err().to_string();
+        for _ in 0..2 {
+            assert_eq!(mark.advance(at(2)).unwrap_err().to_string(), error);
+        }
+        assert_eq!((syncs.load(SeqCst), mark.now()), (2, at(1)));
     }
 
     #[test]

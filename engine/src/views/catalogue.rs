@@ -157,7 +157,10 @@ impl Listing {
         Box::new(ids.filter_map(|id| self.entries.get(&id)).filter(move |entry| {
             let details = &entry.view.details;
             (query.archived || entry.view.status == Status::Active)
-                && query.category.as_deref().is_none_or(|category| details.category.as_deref() == Some(category))
+                && query
+                    .category
+                    .as_deref()
+                    .is_none_or(|category| details.category.as_deref() == Some(category))
                 && text.as_ref().is_none_or(|text| entry.text.contains(text.as_str()))
         }))
     }

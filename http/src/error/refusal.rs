@@ -117,8 +117,6 @@ fn line(error: &LineError, field: &'static str, detail: String) -> Problem {
         LineError::TooMany { .. }
         | LineError::TooManyLines
         | LineError::TotalTooLarge
-        | LineError::MixedCurrency { .. } => {
-            Problem::field(field, detail)
-        }
+        | LineError::MixedCurrency { .. } => Problem::field(field, detail),
     }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::support::{NEVER, batch, copy, expect, fill, flip, open, options, refusal};
+use super::support::{NEVER, batch, copy, expect, fill, flip, open, options, refusal, wait_for_segments};
 use crate::{DiskJournal, Journal, StorageError, disk::Disk};
 
 const BLOCK: usize = 4096;
@@ -18,6 +18,7 @@ fn killed(disk: &Disk, dir: &Path) -> PathBuf {
     let (journal, _) = DiskJournal::open_on(disk, &options(&live, NEVER)).unwrap();
     fill(&journal, 9, 10);
     fill(&journal, 1, 150);
+    wait_for_segments(&journal, 2);
     copy(&live, &image);
     image
 }
@@ -85,6 +86,20 @@ fn any_combination_of_its_blocks_is_dropped() {
 }
 
 #[test]
+fn a_record_of_another_generation_is_no_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = killed(&Disk::default(), dir.path());
+    let path = segment(&image);
+    let mut bytes = fs::read(&path).unwrap();
+    let record = &mut bytes[LAST_RECORD..];
+    let length = u32::from_le_bytes(record[12..16].try_into().unwrap()) as usize;
+    record[32..40].copy_from_slice(&9_u64.to_le_bytes());
+    let checksum = crc32fast::hash(&record[12..64 + length]);
+    record[8..12].copy_from_slice(&checksum.to_le_bytes());
+    assert_eq!(recovers(&image, &path, &bytes), (90, false));
+}
+
+#[test]
 fn a_flipped_bit_before_whole_records_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let image = killed(&Disk::default(), dir.path());
@@ -121,9 +136,7 @@ fn killed_with_segments(dir: &Path) -> PathBuf {
     let mut wide = options(&live, NEVER);
     wide.segments = 6;
     let (journal, _) = DiskJournal::open(wide).unwrap();
-    while journal.stats().wal_segments < 6 {
-        std::thread::yield_now();
-    }
+    wait_for_segments(&journal, 6);
     fill(&journal, 4 * 15, 10);
     assert_eq!(journal.stats().wal_segments_used, 4);
     copy(&live, &image);
@@ -180,6 +193,7 @@ fn a_foreign_segment_is_refused() {
     other.journal_id = [0xee; 16];
     let (journal, _) = DiskJournal::open(other).unwrap();
     journal.append(batch(1, 1)).unwrap();
+    wait_for_segments(&journal, 2);
     fs::copy(segment(other_dir.path()), image.join("wal/segment-0009")).unwrap();
     let error = refusal(&image);
     assert!(matches!(error, StorageError::Foreign { .. }), "{error}");

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::support::{NEVER, SOON, fill, key, options, snapshot, store_options};
+use super::support::{NEVER, SOON, fill, key, options, snapshot, store_options, wait_for_segments};
 use crate::{
     DiskJournal, DiskStore, Journal, SnapshotStore,
     disk::{Disk, DiskOp},
@@ -114,9 +114,7 @@ fn a_batch_is_one_write_and_one_sync() {
     let (disk, recorded) = recording();
     let journal = DiskJournal::open_on(&disk, &options(dir.path(), NEVER)).unwrap().0;
     fill(&journal, 1, 5);
-    while journal.stats().wal_segments < 2 {
-        std::thread::yield_now();
-    }
+    wait_for_segments(&journal, 2);
     fill(&journal, 3, 100);
     let operations = recorded.lock().clone();
     let log: Vec<_> = operations

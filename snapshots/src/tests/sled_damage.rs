@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::support::{NEVER, copy, expect, fill, open, options, refusal};
+use super::support::{NEVER, copy, expect, fill, open, options, refusal, wait_for_segments};
 use crate::{DiskJournal, Journal, StorageError, sled_db::wait_for_lock};
 
 /// A closed journal of 500 events.
@@ -78,6 +78,7 @@ fn yesterdays_log_is_refused() {
     copy(&live, &yesterday);
     let journal = open(&live, NEVER).0;
     fill(&journal, 1, 50);
+    wait_for_segments(&journal, 2);
     copy(&live, &today);
     fs::remove_dir_all(today.join("wal")).unwrap();
     copy(&yesterday.join("wal"), &today.join("wal"));

@@ -104,6 +104,13 @@ pub(super) fn wait_until_fed(journal: &DiskJournal) {
     }
 }
 
+/// Waits until the feeder has made as many log segments: from then on it creates none, and a copy is whole.
+pub(super) fn wait_for_segments(journal: &DiskJournal, segments: u64) {
+    while journal.stats().wal_segments < segments {
+        std::thread::yield_now();
+    }
+}
+
 /// Copies a data folder, leaving out the lock.
 pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
