@@ -34,6 +34,12 @@ crash:
 powercut:
     cargo test -p relampago-tests --test blackbox power_cut -- --nocapture
 
+# Shows that the power-cut test notices a server that leaves out every fdatasync: the test must fail.
+powercut-proof:
+    cargo build --release -p relampago-http -p relampago-snapshots --features relampago-snapshots/unsafe-no-fdatasync
+    cp "${CARGO_TARGET_DIR:-target}/release/relampago" "${TMPDIR:-/tmp}/relampago-no-fdatasync"
+    ! RELAMPAGO_BINARY="${TMPDIR:-/tmp}/relampago-no-fdatasync" cargo test --release -p relampago-tests --test blackbox power_cut -- --nocapture
+
 # Micro benches of the parts.
 bench *ARGS:
     cargo bench -p relampago-benches {{ ARGS }}

@@ -10,20 +10,25 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{MetadataCommand, Package};
 
 /// The workspace crates that each crate may depend on, tests and build included; `None` is any.
-const IMPORTS: [(&str, Option<&[&str]>); 8] = [
+const IMPORTS: [(&str, Option<&[&str]>); 9] = [
     ("relampago-actors", Some(&[])),
     ("relampago-snapshots", Some(&[])),
     ("relampago-config", Some(&[])),
     ("relampago-load", Some(&[])),
-    ("relampago-engine", Some(&["relampago-actors", "relampago-snapshots", "relampago-config"])),
+    (
+        "relampago-engine",
+        Some(&["relampago-actors", "relampago-snapshots", "relampago-config", "relampago-gateways"]),
+    ),
+    // Nested in the engine's folder: the ports to the outside world.
+    ("relampago-gateways", Some(&["relampago-actors"])),
     ("relampago-http", Some(&["relampago-engine", "relampago-actors", "relampago-config", "relampago-load"])),
     ("relampago-benches", None),
     ("relampago-tests", None),
 ];
 
 /// Everything the domain may depend on: data, hashes and errors; nothing that waits, reads or guesses.
-const DOMAIN_DEPENDENCIES: [&str; 7] =
-    ["blake3", "iso_currency", "rustc-hash", "serde", "smallvec", "thiserror", "proptest"];
+const DOMAIN_DEPENDENCIES: [&str; 8] =
+    ["blake3", "iso_currency", "rustc-hash", "serde", "smallvec", "thiserror", "proptest", "bincode"];
 
 /// Dependencies with a home, and the crates that are their home.
 const HOMES: [(&str, &[&str]); 4] = [

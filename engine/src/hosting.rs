@@ -2,6 +2,7 @@
 //!
 //! A new entity needs one arm in [`load`] and one [`Hostable`] block here.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use relampago_actors::{
@@ -158,6 +159,11 @@ impl Hostable for payment::Payment {
     }
 
     fn project(&self, _at: Address, _sequence: Sequence, _handle: &mut (), _node: &Node) {}
+}
+
+thread_local! {
+    /// Where states are encoded: many wait in memory to be stored, and each in no more than it needs.
+    static PACKING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What a start has to know of an entity without reading its state: stored beside every snapshot.
@@ -396,8 +402,11 @@ impl<E: Hostable> Hosted for Live<E> {
     }
 
     fn pack(&self) -> Result<Packed, CodecError> {
-        let mut state = Vec::with_capacity(256);
-        codec::encode(E::STATE, &self.state, &mut state)?;
+        let state = PACKING.with_borrow_mut(|scratch| {
+            scratch.clear();
+            codec::encode(E::STATE, &self.state, scratch)?;
+            Ok::<_, CodecError>(scratch.as_slice().to_vec())
+        })?;
         let index = Index {
             deadline: self.state.deadline(),
             owes: !self.state.at_rest() && !self.state.pending().is_empty(),

@@ -60,10 +60,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// For an entity that becomes live by a message, which is counted.
     fn new(at: Address, now: Millis, uncovered: Sequence) -> Self {
         Self {
             at,
-            queued: AtomicU32::new(0),
+            queued: AtomicU32::new(1),
             active: AtomicU64::new(now),
             uncovered: AtomicU64::new(uncovered),
             covered: AtomicU64::new(0),
@@ -108,6 +109,12 @@ impl Gate {
     pub(crate) fn set_quiet(&self) {
         self.quiet.store(true, Ordering::Relaxed);
     }
+}
+
+/// What became of a message.
+enum Sent {
+    Done,
+    NotLive(Envelope),
 }
 
 struct Slot {
@@ -161,37 +168,39 @@ impl Region {
 
     /// Sends a message to its entity, which becomes live if it is not.
     pub(crate) fn deliver(&self, envelope: Envelope, node: &Node) {
-        let to = envelope.to;
-        let mut message = ShellMessage::Deliver(envelope);
-        loop {
-            let sent = match self.live.get(&to) {
-                None => None,
-                Some(slot) => {
-                    slot.gate.queued.fetch_add(1, Ordering::Relaxed);
-                    match slot.actor.cast(message) {
-                        Ok(()) => return,
-                        Err(MessagingErr::SendErr(unsent)) => {
-                            message = unsent;
-                            Some(slot.actor.get_id())
-                        }
-                        // The other errors are about actors of another type or node.
-                        Err(_) => return,
-                    }
-                }
+        let mut unsent = Some(envelope);
+        while let Some(envelope) = unsent {
+            unsent = match self.send(envelope, node) {
+                Sent::Done => None,
+                Sent::NotLive(envelope) => self.activate(envelope, node),
             };
-            match sent {
-                Some(dead) => self.bury(to, dead, node),
-                None if self.activate(to, node) => {}
-                // Nobody can be hosted any more: askers learn it by being dropped.
-                None => return,
-            }
         }
     }
 
-    /// Makes an entity live, unless it is; `false` if the node is too broken for that.
-    fn activate(&self, at: Address, node: &Node) -> bool {
-        let Entry::Vacant(vacant) = self.live.entry(at) else { return true };
-        let Some(actor) = self.shell(node) else { return false };
+    /// Sends a message to an entity if it is live.
+    fn send(&self, envelope: Envelope, node: &Node) -> Sent {
+        let to = envelope.to;
+        let Some(slot) = self.live.get(&to) else { return Sent::NotLive(envelope) };
+        slot.gate.queued.fetch_add(1, Ordering::Relaxed);
+        match slot.actor.cast(ShellMessage::Deliver(envelope)) {
+            Err(MessagingErr::SendErr(ShellMessage::Deliver(envelope))) => {
+                let dead = slot.actor.get_id();
+                // The table must not be held while the entry is removed.
+                drop(slot);
+                self.bury(to, dead, node);
+                Sent::NotLive(envelope)
+            }
+            // The other errors are about actors of another type or node.
+            _ => Sent::Done,
+        }
+    }
+
+    /// Makes an entity live with a first message; gives the message back if that has to be tried again. Once
+    /// no entity can be hosted any more the message is dropped, which tells its asker.
+    fn activate(&self, envelope: Envelope, node: &Node) -> Option<Envelope> {
+        let at = envelope.to;
+        let Entry::Vacant(vacant) = self.live.entry(at) else { return Some(envelope) };
+        let actor = self.shell(node)?;
         let origin = self.origin(at);
         let uncovered = match &origin {
             Origin::Resting(resting) => resting.uncovered,
@@ -200,14 +209,21 @@ impl Region {
             Origin::Rebuild(_) => 1,
         };
         let gate = Arc::new(Gate::new(at, node.clock.now(), uncovered));
-        let host = ShellMessage::Host { gate: Arc::clone(&gate), origin };
-        if actor.cast(host).is_err() {
+        let host = ShellMessage::Host { gate: Arc::clone(&gate), origin, first: envelope };
+        match actor.cast(host) {
             // It died while it was free: take another one.
-            return true;
+            Err(MessagingErr::SendErr(ShellMessage::Host { first, origin, .. })) => {
+                if let Origin::Rebuild(until) = origin {
+                    self.note_broken(at, until);
+                }
+                Some(first)
+            }
+            _ => {
+                vacant.insert(Slot { actor, gate });
+                node.figures.activated(at.kind);
+                None
+            }
         }
-        vacant.insert(Slot { actor, gate });
-        node.figures.activated(at.kind);
-        true
     }
 
     fn origin(&self, at: Address) -> Origin {
@@ -260,11 +276,15 @@ impl Region {
         if occupied.get().actor.get_id() != dead {
             return;
         }
-        let mut broken = self.broken.lock();
-        broken.insert(at, node.committer.next() - 1);
-        self.broken_count.store(broken.len(), Ordering::Release);
+        self.note_broken(at, node.committer.next() - 1);
         occupied.remove();
         node.figures.restarted(at.kind);
+    }
+
+    fn note_broken(&self, at: Address, until: Sequence) {
+        let mut broken = self.broken.lock();
+        broken.insert(at, until);
+        self.broken_count.store(broken.len(), Ordering::Release);
     }
 
     /// The entity that an actor hosts.

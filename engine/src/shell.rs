@@ -16,10 +16,10 @@ use crate::record;
 use crate::region::{Envelope, Gate, Input, Origin, Resting};
 
 /// What comes to a shell.
-#[expect(clippy::large_enum_variant, reason = "nearly all are the large one; the mailbox boxes them anyway")]
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large ones; the mailbox boxes them anyway")]
 pub(crate) enum ShellMessage {
-    /// It is to host an entity from now on.
-    Host { gate: Arc<Gate>, origin: Origin },
+    /// It is to host an entity from now on, and to begin with a message.
+    Host { gate: Arc<Gate>, origin: Origin, first: Envelope },
     /// For the entity.
     Deliver(Envelope),
     /// The entity's state is to be stored.
@@ -66,15 +66,15 @@ impl Actor for Shell {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ShellMessage::Host { gate, origin } => *state = Some(self.host(gate, origin).await?),
+            ShellMessage::Host { gate, origin, first } => {
+                *state = Some(self.host(gate, origin).await?);
+                self.deliver(first, state);
+            }
             ShellMessage::Deliver(envelope) => self.deliver(envelope, state),
             ShellMessage::Snapshot => self.snapshot(state),
             ShellMessage::Retire => {
-                if state.as_ref().is_some_and(|hosting| hosting.hosted.idle()) {
-                    self.leave_if(state, true);
-                } else {
-                    self.leave_if(state, false);
-                }
+                let idle = state.as_ref().is_some_and(|hosting| hosting.hosted.idle());
+                self.leave_if(state, idle);
             }
         }
         Ok(())

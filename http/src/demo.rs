@@ -19,6 +19,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{interval, timeout};
 
+use crate::serve;
+
 /// What is on sale: sku and units; 1,000 units in all.
 const ON_SALE: [(&str, i64); 2] = [("RELAMPAGO-TV", 700), ("RELAMPAGO-PHONE", 300)];
 
@@ -56,6 +58,7 @@ pub struct Options {
 /// # Errors
 /// If the server cannot be run, or does not answer.
 pub async fn run(options: &Options) -> anyhow::Result<bool> {
+    serve::raise_file_limit();
     let data = tempfile::tempdir().context("a temporary folder")?;
     let seed = options.seed.unwrap_or_else(Rng::fresh_seed);
     say(&format!("relampago demo, seed {seed}, data in {}", data.path().display()));

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use relampago_config::{Log, LogFormat, Settings};
 use relampago_engine::Engine;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,12 +42,22 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// If the server cannot start, if its engine fails, or if the drain does.
 pub fn run(settings: &Settings) -> Result<()> {
     start_logs(&settings.log)?;
+    raise_file_limit();
     let mut builder = Builder::new_multi_thread();
     if settings.server.worker_threads > 0 {
         builder.worker_threads(settings.server.worker_threads);
     }
     let runtime = builder.enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(serve(settings))
+}
+
+/// Connections are file descriptors, and the usual soft limit is 1,024: takes what the hard limit allows.
+pub(crate) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn start_logs(log: &Log) -> Result<()> {
