@@ -220,6 +220,8 @@ pub struct Product {
     /// The details and the stock it was made with: a repeated creation shows them again.
     first: Option<(Details, i64, Option<KeyTag>)>,
     stock_owed: Option<(u64, i64)>,
+    /// How often the stock was set through the product: the number of such a change.
+    stock_changes: u64,
     created_at: Millis,
     updated_at: Millis,
     version: u64,
@@ -272,7 +274,7 @@ impl Product {
         if changed == *details && patch.stock.is_none() {
             return Decision::settle(Ask::Changed);
         }
-        let effect = patch.stock.map(|stock| self.set_stock(&details.sku, self.version + 1, stock));
+        let effect = patch.stock.map(|stock| self.set_stock(&details.sku, self.stock_changes + 1, stock));
         Decision::record(Event::Changed { details: changed, stock: patch.stock })
             .owing(effect)
             .answer(Answer::Settle(Ask::Changed))
@@ -382,6 +384,7 @@ impl Entity for Product {
             details: None,
             first: None,
             stock_owed: None,
+            stock_changes: 0,
             created_at: 0,
             updated_at: 0,
             version: 0,
@@ -420,10 +423,14 @@ impl Entity for Product {
             Event::Activated => self.phase = Phase::Live(Status::Active),
             Event::Refused => self.phase = Phase::Refused,
             Event::Changed { details, stock } => {
+                // The stock is not the product's: setting it makes no new version.
+                if self.details.as_ref() != Some(&details) {
+                    (self.updated_at, self.version) = (stamp.at, self.version + 1);
+                }
                 self.details = Some(details);
-                (self.updated_at, self.version) = (stamp.at, self.version + 1);
                 if let Some(stock) = stock {
-                    self.stock_owed = Some((self.version, stock));
+                    self.stock_changes += 1;
+                    self.stock_owed = Some((self.stock_changes, stock));
                 }
             }
             Event::StockSettled { change } => {

@@ -50,7 +50,9 @@ impl Settings {
             data: Data { dir: reader.path("data.dir") },
             journal: journal(&mut reader),
             engine: engine(&mut reader),
-            orders: Orders { reservation_ttl: reader.duration("orders.reservation_ttl", SECOND..=30 * DAY) },
+            orders: Orders {
+                reservation_ttl: reader.duration("orders.reservation_ttl", 10 * MILLISECOND..=30 * DAY),
+            },
             carts: Carts { ttl: reader.duration("carts.ttl", SECOND..=3650 * DAY) },
             payments: payments(&mut reader),
             auth: auth(&mut reader),

@@ -19,4 +19,9 @@ impl Clock {
         let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
         self.latest.fetch_max(now, Ordering::Relaxed).max(now)
     }
+
+    /// From now on no reading is earlier than `seen`, which was read before a restart.
+    pub(crate) fn at_least(&self, seen: Millis) {
+        self.latest.fetch_max(seen, Ordering::Relaxed);
+    }
 }

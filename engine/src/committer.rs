@@ -100,14 +100,16 @@ impl Committer {
 
     /// Lets an answer go as soon as the journal is durable up to what it depends on.
     pub(crate) fn release(&self, needs: Sequence, asker: Asker, verdict: Verdict) {
-        if needs <= self.durable() {
-            return self.send(asker, verdict);
+        let durable = self.durable();
+        if needs <= durable {
+            // The state that answers holds all of its entity's events up to here.
+            return self.send(durable, asker, verdict);
         }
         let mut queue = self.queue.lock();
         // The batch may have become durable between the look above and the lock.
         if needs <= self.durable() {
             drop(queue);
-            return self.send(asker, verdict);
+            return self.send(needs, asker, verdict);
         }
         if queue.closed {
             return drop(queue);
@@ -138,12 +140,8 @@ impl Committer {
         told.await.is_ok()
     }
 
-    fn send(&self, asker: Asker, verdict: Verdict) {
-        asker.answer(verdict.into_answer(self.commit()));
-    }
-
-    fn commit(&self) -> Commit {
-        Commit { journal: self.partition, sequence: self.durable() }
+    fn send(&self, reflects: Sequence, asker: Asker, verdict: Verdict) {
+        asker.answer(verdict.into_answer(Commit { journal: self.partition, sequence: reflects }));
     }
 
     /// A lone caller is committed at once, a crowd together: the wait for the disk is shared by those who
@@ -202,8 +200,8 @@ impl Committer {
                 let _gone = tell.send(());
             }
         }
-        for Held { asker, verdict, .. } in released.drain(..) {
-            self.send(asker, verdict);
+        for Held { needs, asker, verdict } in released.drain(..) {
+            self.send(needs, asker, verdict);
         }
     }
 
@@ -214,7 +212,7 @@ impl Committer {
     }
 
     /// Nothing will become durable any more: who waits learns that the outcome is unknown.
-    fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         let mut queue = self.queue.lock();
         queue.closed = true;
         queue.watching.clear();

@@ -4,6 +4,7 @@
 //! entity one look at its own deadline.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use relampago_actors::{Address, Millis};
@@ -14,11 +15,13 @@ const BUCKET_MS: Millis = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     buckets: Mutex<BTreeMap<Millis, Vec<Address>>>,
+    waiting: AtomicUsize,
 }
 
 impl Deadlines {
     /// Notes that `address` is to be woken at `at` or up to one bucket later, never earlier.
     pub(crate) fn schedule(&self, at: Millis, address: Address) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         self.buckets.lock().entry(at.div_ceil(BUCKET_MS)).or_default().push(address);
     }
 
@@ -39,12 +42,14 @@ impl Deadlines {
                 due.extend(first.remove());
             }
         }
+        drop(buckets);
+        self.waiting.fetch_sub(due.len(), Ordering::Relaxed);
         due
     }
 
     /// How many entries wait.
     pub(crate) fn len(&self) -> usize {
-        self.buckets.lock().values().map(Vec::len).sum()
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use relampago_actors::{
-    Address, Answer, Context, Decision, Effect, Entity, Facets, Id, Kind, Message, Millis, Sequence, Stamp,
-    cart, inventory, order, payment, product,
+    Address, Answer, Context, Decision, Effect, Entity, Facets, Id, Kind, Message, Millis, Rejection,
+    Sequence, Stamp, cart, inventory, order, payment, product,
 };
 use relampago_snapshots::codec::{self, CodecError, RecordType};
 use smallvec::SmallVec;
@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use crate::api::AskError;
 use crate::figures::Figures;
 use crate::node::Node;
-use crate::record;
+use crate::record::{self, Unrecordable};
 use crate::region::{Envelope, Input};
 use crate::reply::{Asker, Verdict};
 use crate::views::StockHandle;
@@ -245,7 +245,8 @@ struct Live<E: Hostable> {
     /// Of the last event in `state`.
     sequence: Sequence,
     parked: Vec<Parked<E::Ask>>,
-    deadline: Option<Millis>,
+    /// When it is woken at the latest: not after its deadline.
+    woken: Option<Millis>,
     handle: E::Handle,
 }
 
@@ -255,8 +256,8 @@ impl<E: Hostable> Live<E> {
             Some((covers, state)) => (covers, decode(E::STATE, state)?),
             None => (0, E::blank(at.id)),
         };
-        let deadline = state.deadline();
-        Ok(Self { at, state, sequence, parked: Vec::new(), deadline, handle: E::Handle::default() })
+        let woken = state.deadline();
+        Ok(Self { at, state, sequence, parked: Vec::new(), woken, handle: E::Handle::default() })
     }
 
     fn decide(&self, input: Input, cx: &Context<'_>) -> Option<Decision<E>> {
@@ -273,9 +274,9 @@ impl<E: Hostable> Live<E> {
         events: SmallVec<[E::Event; 1]>,
         now: Millis,
         node: &Node,
-    ) -> Result<(), CodecError> {
+    ) -> Result<(), Unrecordable> {
         let count = events.len();
-        let first = record::submit(self.at, now, E::EVENT, &events, &node.committer)?;
+        let first = record::submit(self.at, now, E::EVENT, &events, node)?;
         for (sequence, event) in (first..).zip(events) {
             E::count(&event, &node.figures);
             self.state.apply(event, Stamp { sequence, at: now });
@@ -286,13 +287,12 @@ impl<E: Hostable> Live<E> {
         Ok(())
     }
 
+    /// Sees to it that the entity is woken at its deadline or before: woken early, it asks again.
     fn schedule(&mut self, node: &Node) {
-        let deadline = self.state.deadline();
-        if deadline != self.deadline {
-            self.deadline = deadline;
-            if let Some(deadline) = deadline {
-                node.deadlines.schedule(deadline, self.at);
-            }
+        let Some(deadline) = self.state.deadline() else { return };
+        if self.woken.is_none_or(|woken| deadline < woken) {
+            self.woken = Some(deadline);
+            node.deadlines.schedule(deadline, self.at);
         }
     }
 
@@ -306,7 +306,13 @@ impl<E: Hostable> Live<E> {
     ) {
         let Some(asker) = asker else { return };
         match answer {
-            Answer::Reject(rejection) => node.committer.release(needs, asker, Verdict::No(rejection)),
+            Answer::Reject(rejection) => {
+                if let Rejection::Order(order::Rejection::OutOfStock { .. }) = rejection {
+                    // Known to be sold out: no event counts it.
+                    node.figures.orders.refused.increment(1);
+                }
+                node.committer.release(needs, asker, Verdict::No(rejection));
+            }
             Answer::Settle(ask) => self.settle(Parked { ask, asker, replay: false }, needs, cx, node),
             Answer::Replay(ask) => self.settle(Parked { ask, asker, replay: true }, needs, cx, node),
             Answer::HandOver(to, message) => {
@@ -338,26 +344,33 @@ impl<E: Hostable> Live<E> {
     }
 }
 
+/// A command could not be carried out, and nothing was.
+fn fault(at: Address, asker: Option<Asker>, node: &Node) {
+    node.figures.faulted(at);
+    if let Some(asker) = asker {
+        asker.answer(Err(AskError::Faulted));
+    }
+}
+
 impl<E: Hostable> Hosted for Live<E> {
     fn handle(&mut self, envelope: Envelope, node: &Node) {
         let Envelope { input, asker, depends, .. } = envelope;
-        let cx = node.context();
+        let (cx, due) = (node.context(), matches!(input, Input::Deadline));
+        self.parked.retain(|parked| !parked.asker.is_gone());
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide(input, &cx)));
-        let Decision { events, effects, answer } = match decided {
-            Ok(Some(decision)) => decision,
-            Ok(None) | Err(_) => {
-                node.figures.faulted(self.at);
-                if let Some(asker) = asker {
-                    asker.answer(Err(AskError::Faulted));
-                }
-                return;
-            }
+        let Ok(Some(Decision { events, effects, answer })) = decided else {
+            return fault(self.at, asker, node);
         };
         let changed = !events.is_empty();
+        if due {
+            self.woken = None;
+        }
         if changed && let Err(error) = self.record(events, cx.now, node) {
-            tracing::error!(entity = ?self.at, %error, "an event could not be encoded");
-            node.figures.faulted(self.at);
-            return;
+            tracing::error!(entity = ?self.at, %error, "an event cannot be recorded");
+            return fault(self.at, asker, node);
+        }
+        if due {
+            self.schedule(node);
         }
         let needs = self.sequence.max(depends).max(cx.seen());
         for effect in effects {
@@ -383,10 +396,8 @@ impl<E: Hostable> Hosted for Live<E> {
 
     fn publish(&mut self, node: &Node) {
         self.state.project(self.at, self.sequence, &mut self.handle, node);
-        self.deadline = self.state.deadline();
-        if let Some(deadline) = self.deadline {
-            node.deadlines.schedule(deadline, self.at);
-        }
+        self.woken = None;
+        self.schedule(node);
     }
 
     fn at_rest(&self) -> bool {

@@ -102,8 +102,9 @@ impl Engine {
     /// # Errors
     /// [`AskError::OutcomeUnknown`] if the journal fails meanwhile.
     pub async fn list_products(&self, query: &ProductQuery) -> Result<ProductPage, AskError> {
+        let durable = self.node.committer.durable();
         let (items, more, needs) = self.node.catalogue.list(query);
-        Ok(ProductPage { items, more, position: self.position(needs).await? })
+        Ok(ProductPage { items, more, position: self.position(durable, needs).await? })
     }
 
     /// A page of orders, newest first; leaves only once what it shows is durable.
@@ -111,15 +112,17 @@ impl Engine {
     /// # Errors
     /// [`AskError::OutcomeUnknown`] if the journal fails meanwhile.
     pub async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, AskError> {
+        let durable = self.node.committer.durable();
         let (items, more, needs) = self.node.orders.list(query);
-        Ok(OrderPage { items, more, position: self.position(needs).await? })
+        Ok(OrderPage { items, more, position: self.position(durable, needs).await? })
     }
 
-    async fn position(&self, needs: Sequence) -> Result<Commit, AskError> {
+    /// What a list reflects that was read when the journal was durable up to `durable`.
+    async fn position(&self, durable: Sequence, needs: Sequence) -> Result<Commit, AskError> {
         if !self.node.committer.reached(needs).await {
             return Err(AskError::OutcomeUnknown);
         }
-        Ok(Commit { journal: router::JOURNAL, sequence: self.node.committer.durable() })
+        Ok(Commit { journal: router::JOURNAL, sequence: durable.max(needs) })
     }
 
     /// How it is.

@@ -48,6 +48,8 @@ pub(crate) struct Limits {
     pub(crate) redrive: Duration,
     pub(crate) snapshot: Duration,
     pub(crate) snapshot_events: u64,
+    /// Largest event that the journal takes, bytes.
+    pub(crate) record: usize,
 }
 
 impl Node {

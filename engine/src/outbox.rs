@@ -58,11 +58,14 @@ impl Outbox {
         }
         #[expect(clippy::disallowed_methods, reason = "bounded by CALLS and by the patience with a call")]
         tokio::spawn(async move {
-            if node.committer.reached(cause).await {
-                let answer = node.outbox.ask(&call).await;
-                node.outbox.under_way.lock().remove(&key);
-                tell(&node, call.payment, key.1, answer);
-            }
+            let answer = {
+                let _ends = UnderWay { outbox: &node.outbox, key };
+                if !node.committer.reached(cause).await {
+                    return;
+                }
+                node.outbox.ask(&call).await
+            };
+            tell(&node, call.payment, key.1, answer);
         });
     }
 
@@ -83,6 +86,18 @@ impl Outbox {
 
     pub(crate) fn under_way(&self) -> usize {
         self.under_way.lock().len()
+    }
+}
+
+/// A call that is being made; however it ends, it can be made again.
+struct UnderWay<'a> {
+    outbox: &'a Outbox,
+    key: (Id, Asked),
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.outbox.under_way.lock().remove(&self.key);
     }
 }
 

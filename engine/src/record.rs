@@ -7,7 +7,7 @@ use relampago_actors::{Address, Millis};
 use relampago_snapshots::codec::{self, CodecError, RecordType};
 use serde::Serialize;
 
-use crate::committer::Committer;
+use crate::node::Node;
 
 /// Bytes in front of the event.
 const HEADER_BYTES: usize = 17 + 8;
@@ -17,14 +17,30 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// An event that cannot be stored; nothing was submitted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unrecordable {
+    /// It cannot be encoded.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// It is larger than a record of the journal may be.
+    #[error("an event of {bytes} bytes; the journal takes {most}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        most: usize,
+    },
+}
+
 /// Encodes events of one entity and submits them; gives the sequence of the first.
 pub(crate) fn submit<E: Serialize>(
     at: Address,
     now: Millis,
     kind: RecordType,
     events: &[E],
-    committer: &Committer,
-) -> Result<u64, CodecError> {
+    node: &Node,
+) -> Result<u64, Unrecordable> {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
         for event in events {
@@ -33,11 +49,14 @@ pub(crate) fn submit<E: Serialize>(
             scratch.extend_from_slice(&at.key());
             scratch.extend_from_slice(&now.to_le_bytes());
             codec::encode(kind, event, scratch)?;
-            // An event is far below 4 GiB: bodies are limited to 1 MiB.
-            let length = (scratch.len() - start - 4) as u32;
-            scratch[start..start + 4].copy_from_slice(&length.to_le_bytes());
+            let (bytes, most) = (scratch.len() - start - 4, node.limits.record);
+            if bytes > most {
+                return Err(Unrecordable::TooLarge { bytes, most });
+            }
+            // The limit is far below 4 GiB.
+            scratch[start..start + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
         }
-        Ok(committer.submit(scratch, events.len() as u32))
+        Ok(node.committer.submit(scratch, events.len() as u32))
     })
 }
 

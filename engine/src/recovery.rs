@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use relampago_actors::{Address, Facets, Kind, Sequence, Stamp};
-use relampago_snapshots::{Journal, SnapshotStore};
+use relampago_snapshots::SnapshotStore;
 use rustc_hash::FxHashMap;
 
 use crate::api::StartError;
@@ -25,7 +25,7 @@ pub(crate) type Owing = Vec<Address>;
 /// Recovers the node's memory; nothing else runs meanwhile.
 pub(crate) fn run(node: &Node) -> Result<Owing, StartError> {
     let stored = scan(node.store.as_ref(), node.journal.last())?;
-    let replayed = replay(node.journal.as_ref(), node.store.as_ref(), &stored)?;
+    let replayed = replay(node, &stored)?;
     let mut owing = Vec::new();
     for (at, found) in &stored {
         if replayed.contains_key(at) {
@@ -72,15 +72,11 @@ fn scan(store: &dyn SnapshotStore, last: Sequence) -> Result<FxHashMap<Address, 
 /// Entities that have events above their snapshots, with the first of these events.
 type Replayed = FxHashMap<Address, (Box<dyn Hosted>, Sequence)>;
 
-fn replay(
-    journal: &dyn Journal,
-    store: &dyn SnapshotStore,
-    stored: &FxHashMap<Address, Stored>,
-) -> Result<Replayed, StartError> {
+fn replay(node: &Node, stored: &FxHashMap<Address, Stored>) -> Result<Replayed, StartError> {
     let mut replayed = Replayed::default();
     let mut outcome = Ok(());
-    journal.replay(journal.first(), &mut |sequence, bytes| {
-        outcome = replay_one(sequence, bytes, store, stored, &mut replayed);
+    node.journal.replay(node.journal.first(), &mut |sequence, bytes| {
+        outcome = replay_one(sequence, bytes, node, stored, &mut replayed);
         if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     outcome.map(|()| replayed)
@@ -89,20 +85,21 @@ fn replay(
 fn replay_one(
     sequence: Sequence,
     bytes: &[u8],
-    store: &dyn SnapshotStore,
+    node: &Node,
     stored: &FxHashMap<Address, Stored>,
     replayed: &mut Replayed,
 ) -> Result<(), StartError> {
     let fault = |reason: String| StartError::Record { sequence, reason };
     let parts = record::parse(bytes).ok_or_else(|| fault("too short, or of an unknown kind".to_owned()))?;
     let at = parts.at;
+    node.clock.at_least(parts.time);
     if stored.get(&at).is_some_and(|stored| sequence <= stored.covers) {
         return Ok(());
     }
     let (hosted, _) = match replayed.entry(at) {
         std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
         std::collections::hash_map::Entry::Vacant(new) => {
-            let hosted = if stored.contains_key(&at) { load(at, store)? } else { blank(at)? };
+            let hosted = if stored.contains_key(&at) { load(at, node.store.as_ref())? } else { blank(at)? };
             new.insert((hosted, sequence))
         }
     };

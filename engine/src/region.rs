@@ -4,7 +4,6 @@
 //! counted at the gate under the same lock. So there is one host at a time, a host leaves only when no
 //! message is on its way to it, and none is lost between two of an entity's lives.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -13,7 +12,7 @@ use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef, MessagingErr};
 use relampago_actors::{Address, Kind, Message, Millis, Sequence};
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::hosting::{Hosted, Packed};
 use crate::node::Node;
@@ -111,12 +110,6 @@ impl Gate {
     }
 }
 
-/// What became of a message.
-enum Sent {
-    Done,
-    NotLive(Envelope),
-}
-
 struct Slot {
     actor: ActorRef<ShellMessage>,
     gate: Arc<Gate>,
@@ -130,14 +123,23 @@ pub(crate) struct Resting {
     pub(crate) uncovered: Sequence,
 }
 
+/// What is known of an entity whose actor died.
+#[derive(Clone, Copy)]
+pub(crate) struct Broken {
+    /// No event that its stored state lacks is below this.
+    pub(crate) uncovered: Sequence,
+    /// None is above this.
+    pub(crate) until: Sequence,
+}
+
 /// Where an entity's state is to be had from when it becomes live.
 pub(crate) enum Origin {
     /// From memory: it rested, or was never stored.
     Resting(Resting),
     /// From the snapshot store, if that has it.
     Store,
-    /// Its actor died: from what was stored last, and the journal up to here.
-    Rebuild(Sequence),
+    /// Its actor died: from what was stored last, and the journal.
+    Rebuild(Broken),
 }
 
 #[derive(Default)]
@@ -145,8 +147,11 @@ pub(crate) struct Region {
     live: DashMap<Address, Slot, FxBuildHasher>,
     resting: DashMap<Address, Resting, FxBuildHasher>,
     /// Entities whose actor died; they are rebuilt when they become live again.
-    broken: Mutex<HashMap<Address, Sequence>>,
+    broken: Mutex<FxHashMap<Address, Broken>>,
     broken_count: AtomicUsize,
+    /// How many actors died, in all and by entity.
+    burials: AtomicU64,
+    deaths: Mutex<FxHashMap<Address, u32>>,
     /// Shells without an entity.
     free: Mutex<Vec<ActorRef<ShellMessage>>>,
     supervisor: std::sync::OnceLock<ActorCell>,
@@ -170,17 +175,14 @@ impl Region {
     pub(crate) fn deliver(&self, envelope: Envelope, node: &Node) {
         let mut unsent = Some(envelope);
         while let Some(envelope) = unsent {
-            unsent = match self.send(envelope, node) {
-                Sent::Done => None,
-                Sent::NotLive(envelope) => self.activate(envelope, node),
-            };
+            unsent = self.send(envelope, node).and_then(|envelope| self.activate(envelope, node));
         }
     }
 
-    /// Sends a message to an entity if it is live.
-    fn send(&self, envelope: Envelope, node: &Node) -> Sent {
+    /// Sends a message to an entity if it is live, or gives it back.
+    fn send(&self, envelope: Envelope, node: &Node) -> Option<Envelope> {
         let to = envelope.to;
-        let Some(slot) = self.live.get(&to) else { return Sent::NotLive(envelope) };
+        let Some(slot) = self.live.get(&to) else { return Some(envelope) };
         slot.gate.queued.fetch_add(1, Ordering::Relaxed);
         match slot.actor.cast(ShellMessage::Deliver(envelope)) {
             Err(MessagingErr::SendErr(ShellMessage::Deliver(envelope))) => {
@@ -188,10 +190,10 @@ impl Region {
                 // The table must not be held while the entry is removed.
                 drop(slot);
                 self.bury(to, dead, node);
-                Sent::NotLive(envelope)
+                Some(envelope)
             }
             // The other errors are about actors of another type or node.
-            _ => Sent::Done,
+            _ => None,
         }
     }
 
@@ -205,16 +207,15 @@ impl Region {
         let uncovered = match &origin {
             Origin::Resting(resting) => resting.uncovered,
             Origin::Store => 0,
-            // Not below any event since its last snapshot, which only a look at the journal would tell.
-            Origin::Rebuild(_) => 1,
+            Origin::Rebuild(broken) => broken.uncovered,
         };
         let gate = Arc::new(Gate::new(at, node.clock.now(), uncovered));
         let host = ShellMessage::Host { gate: Arc::clone(&gate), origin, first: envelope };
         match actor.cast(host) {
             // It died while it was free: take another one.
             Err(MessagingErr::SendErr(ShellMessage::Host { first, origin, .. })) => {
-                if let Origin::Rebuild(until) = origin {
-                    self.note_broken(at, until);
+                if let Origin::Rebuild(broken) = origin {
+                    self.note_broken(at, broken);
                 }
                 Some(first)
             }
@@ -229,9 +230,9 @@ impl Region {
     fn origin(&self, at: Address) -> Origin {
         if self.broken_count.load(Ordering::Acquire) > 0 {
             let mut broken = self.broken.lock();
-            if let Some(until) = broken.remove(&at) {
+            if let Some(known) = broken.remove(&at) {
                 self.broken_count.store(broken.len(), Ordering::Release);
-                return Origin::Rebuild(until);
+                return Origin::Rebuild(known);
             }
         }
         self.resting.get(&at).map_or(Origin::Store, |resting| Origin::Resting(resting.clone()))
@@ -255,8 +256,7 @@ impl Region {
         if let Some(uncovered) = gate.uncovered() {
             match hosted.pack() {
                 Ok(packed) => {
-                    let resting = Resting { packed: Arc::new(packed), uncovered };
-                    self.resting.insert(gate.at, resting);
+                    self.rest(gate.at, Resting { packed: Arc::new(packed), uncovered });
                 }
                 Err(error) => {
                     tracing::error!(entity = ?gate.at, %error, "a state could not be encoded");
@@ -265,25 +265,47 @@ impl Region {
             }
         }
         let slot = occupied.remove();
-        self.free.lock().push(slot.actor);
+        self.keep_free(slot.actor, node.limits.resident);
         node.figures.passivated(gate.at.kind);
         true
     }
 
-    /// An actor has died: its entity is rebuilt when it is needed next, which is at once.
+    /// Keeps a shell for the next entity, unless there are more than entities may be live.
+    fn keep_free(&self, actor: ActorRef<ShellMessage>, at_most: usize) {
+        let mut free = self.free.lock();
+        if free.len() < at_most {
+            free.push(actor);
+        } else {
+            drop(free);
+            actor.stop(None);
+        }
+    }
+
+    /// An actor has died: its entity is rebuilt when it is needed next.
     pub(crate) fn bury(&self, at: Address, dead: ActorId, node: &Node) {
         let Entry::Occupied(occupied) = self.live.entry(at) else { return };
         if occupied.get().actor.get_id() != dead {
             return;
         }
-        self.note_broken(at, node.committer.next() - 1);
+        tracing::error!(entity = ?at, "an actor died; its entity is rebuilt");
+        let until = node.committer.next() - 1;
+        // Its gate was told before anything was submitted.
+        let uncovered = occupied.get().gate.uncovered().unwrap_or(until + 1);
+        self.note_broken(at, Broken { uncovered, until });
+        self.burials.fetch_add(1, Ordering::AcqRel);
+        *self.deaths.lock().entry(at).or_default() += 1;
         occupied.remove();
         node.figures.restarted(at.kind);
     }
 
-    fn note_broken(&self, at: Address, until: Sequence) {
+    /// How often an entity's actor has died.
+    pub(crate) fn deaths(&self, at: Address) -> u32 {
+        self.deaths.lock().get(&at).copied().unwrap_or(0)
+    }
+
+    fn note_broken(&self, at: Address, known: Broken) {
         let mut broken = self.broken.lock();
-        broken.insert(at, until);
+        broken.insert(at, known);
         self.broken_count.store(broken.len(), Ordering::Release);
     }
 
@@ -294,7 +316,16 @@ impl Region {
 
     /// A state that rests until it is stored: at recovery, or as the snapshot of a live entity.
     pub(crate) fn rest(&self, at: Address, resting: Resting) {
-        self.resting.insert(at, resting);
+        match self.resting.entry(at) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(resting);
+            }
+            Entry::Occupied(mut older) => {
+                // What the older one covers is not stored either.
+                let uncovered = older.get().uncovered.min(resting.uncovered);
+                older.insert(Resting { uncovered, ..resting });
+            }
+        }
     }
 
     /// The state of one entity, if it rests.
@@ -316,11 +347,17 @@ impl Region {
         self.resting.remove_if(&at, |_, resting| resting.packed.covers <= covers);
     }
 
-    /// The lowest sequence that a live or resting entity may need from the journal.
+    /// The lowest sequence that a live, resting or broken entity may need from the journal.
     pub(crate) fn uncovered(&self) -> Option<Sequence> {
+        let burials = self.burials.load(Ordering::Acquire);
+        // In the order in which an entity moves: from broken to live, from live to resting.
+        let broken = self.broken.lock().values().map(|broken| broken.uncovered).min();
         let live = self.live.iter().filter_map(|slot| slot.gate.uncovered()).min();
         let resting = self.resting.iter().map(|resting| resting.uncovered).min();
-        let broken = (self.broken_count.load(Ordering::Acquire) > 0).then_some(1);
+        if burials != self.burials.load(Ordering::Acquire) {
+            // One moved the other way meanwhile, from live to broken, and may have been missed.
+            return Some(1);
+        }
         [live, resting, broken].into_iter().flatten().min()
     }
 
@@ -359,13 +396,17 @@ impl Region {
         }
     }
 
-    /// Ends every actor: the supervisor, and its children with it.
+    /// Ends every actor: the supervisor, and its children with it. What their gates say stays.
     pub(crate) async fn stop(&self) {
         self.free.lock().clear();
         if let Some(supervisor) = self.supervisor.get() {
             // Only an actor that is gone already cannot be stopped.
             let _gone = supervisor.stop_and_wait(None, None).await;
         }
+    }
+
+    /// Forgets the actors, which have ended.
+    pub(crate) fn forget(&self) {
         self.live.clear();
     }
 }

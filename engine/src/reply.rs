@@ -50,6 +50,11 @@ impl Asker {
         (Self { to, _permit: permit }, from)
     }
 
+    /// Whether nobody waits any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.to.is_closed()
+    }
+
     /// Sends the answer. Who gave up waiting does not get it, which is theirs to do.
     pub(crate) fn answer(self, answer: Result<Answered, AskError>) {
         let _gone = self.to.send(answer);

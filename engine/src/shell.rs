@@ -13,10 +13,9 @@ use relampago_snapshots::StorageError;
 use crate::hosting::{self, Hosted};
 use crate::node::Node;
 use crate::record;
-use crate::region::{Envelope, Gate, Input, Origin, Resting};
+use crate::region::{Broken, Envelope, Gate, Input, Origin, Resting};
 
 /// What comes to a shell.
-#[expect(clippy::large_enum_variant, reason = "nearly all are the large ones; the mailbox boxes them anyway")]
 pub(crate) enum ShellMessage {
     /// It is to host an entity from now on, and to begin with a message.
     Host { gate: Arc<Gate>, origin: Origin, first: Envelope },
@@ -126,7 +125,7 @@ impl Shell {
                 hosting::load(gate.at, Some((packed.covers, &packed.state))).map_err(Into::into)
             }
             Origin::Store => self.load(&gate),
-            Origin::Rebuild(until) => self.rebuild(&gate, until).await,
+            Origin::Rebuild(broken) => self.rebuild(&gate, broken).await,
         };
         match loaded {
             Ok(hosted) => Ok(Hosting { gate, hosted }),
@@ -148,8 +147,8 @@ impl Shell {
     }
 
     /// After a death: the last stored state, and every event since, those just submitted included.
-    async fn rebuild(&self, gate: &Gate, until: Sequence) -> Result<Box<dyn Hosted>, ActorProcessingErr> {
-        if !self.node.committer.reached(until).await {
+    async fn rebuild(&self, gate: &Gate, broken: Broken) -> Result<Box<dyn Hosted>, ActorProcessingErr> {
+        if !self.node.committer.reached(broken.until).await {
             return Err("the journal has failed".into());
         }
         let (node, at) = (Arc::clone(&self.node), gate.at);
@@ -163,7 +162,7 @@ impl Shell {
                 }
             };
             let covers = hosted.sequence();
-            catch_up(at, hosted.as_mut(), &node)?;
+            catch_up(at, broken.uncovered, hosted.as_mut(), &node)?;
             hosted.publish(&node);
             Ok((hosted, covers))
         });
@@ -175,8 +174,14 @@ impl Shell {
 }
 
 /// Applies the journal's events of one entity that are not yet in its state.
-fn catch_up(at: Address, hosted: &mut dyn Hosted, node: &Node) -> Result<(), ActorProcessingErr> {
-    let from = (hosted.sequence() + 1).max(node.journal.first());
+fn catch_up(
+    at: Address,
+    uncovered: Sequence,
+    hosted: &mut dyn Hosted,
+    node: &Node,
+) -> Result<(), ActorProcessingErr> {
+    // If that was cut after all, the archive has it or the replay fails: nothing is skipped.
+    let from = (hosted.sequence() + 1).max(uncovered);
     let mut outcome = Ok(());
     let replayed: Result<(), StorageError> = node.journal.replay(from, &mut |sequence, bytes| {
         let Some(parts) = record::parse(bytes).filter(|parts| parts.at == at) else {
@@ -188,6 +193,9 @@ fn catch_up(at: Address, hosted: &mut dyn Hosted, node: &Node) -> Result<(), Act
     replayed?;
     Ok(outcome?)
 }
+
+/// After so many deaths an entity is not made live again for what it owes.
+const DEATHS_REDRIVEN: u32 = 3;
 
 /// Watches over every shell: an entity whose actor died is rebuilt and goes on with what it owes.
 pub(crate) struct Supervisor {
@@ -211,10 +219,11 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(who, error) = event {
             let node = &self.node;
+            tracing::error!(%error, "an actor failed");
             if let Some(at) = node.region.hosted_by(who.get_id()) {
-                tracing::error!(entity = ?at, %error, "an actor died; its entity is rebuilt");
                 node.region.bury(at, who.get_id(), node);
-                if !node.failure.has_come() {
+                // One that dies again and again is left alone until somebody asks for it.
+                if !node.failure.has_come() && node.region.deaths(at) <= DEATHS_REDRIVEN {
                     let redrive = Envelope { to: at, input: Input::Redrive, asker: None, depends: 0 };
                     node.region.deliver(redrive, node);
                 }

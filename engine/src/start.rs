@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -34,10 +34,16 @@ use crate::{recovery, router, snapshotter, sweeper};
 /// Late answers of providers that may wait.
 const LATE_ANSWERS: usize = 1024;
 
+/// Entities that go on at once after a start with what they owe.
+const REDRIVEN_AT_ONCE: usize = 256;
+
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(2);
 
-/// The longest that a drain waits for entities to settle; what is not settled then is owed after the start.
+/// States are asked for again after so many looks.
+const LOOKS_A_NUDGE: u32 = 25;
+
+/// The longest that each step of a drain waits for entities to settle; what is not settled then is owed after the start.
 const DRAIN_LONGEST: Duration = Duration::from_secs(10);
 
 /// The node's own threads.
@@ -59,8 +65,12 @@ pub(crate) async fn start(settings: &Settings) -> Result<(Arc<Node>, Threads), S
     let threads = start_threads(&node)?;
     supervise(&node).await?;
     start_tasks(&node, late_answers);
-    for to in owing {
-        node.region.deliver(Envelope { to, input: Input::Redrive, asker: None, depends: 0 }, &node);
+    for some in owing.chunks(REDRIVEN_AT_ONCE) {
+        for to in some {
+            let redrive = Envelope { to: *to, input: Input::Redrive, asker: None, depends: 0 };
+            node.region.deliver(redrive, &node);
+        }
+        tokio::task::yield_now().await;
     }
     Ok((node, threads))
 }
@@ -157,6 +167,7 @@ fn node(
             redrive: settings.engine.redrive_interval,
             snapshot: settings.engine.snapshot_interval,
             snapshot_events: settings.engine.snapshot_events,
+            record: journal.max_record_bytes(),
         },
         committer: Committer::new(router::JOURNAL, last, gather, Arc::clone(&admitted), Arc::clone(&failure)),
         admitted,
@@ -181,7 +192,7 @@ fn start_threads(node: &Arc<Node>) -> Result<Threads, StartError> {
     let committing = Arc::clone(node);
     let committer = thread("committer")
         .spawn(move || {
-            let _guard = EndsTheNode(&committing.failure, "the committer panicked");
+            let _guard = EndsTheNode(Arc::downgrade(&committing), "the committer panicked");
             committing.committer.run(committing.journal.as_ref());
         })
         .map_err(system)?;
@@ -189,7 +200,7 @@ fn start_threads(node: &Arc<Node>) -> Result<Threads, StartError> {
     let storing = Arc::clone(node);
     let snapshotter = thread("snapshotter")
         .spawn(move || {
-            let _guard = EndsTheNode(&storing.failure, "the snapshotter panicked");
+            let _guard = EndsTheNode(Arc::downgrade(&storing), "the snapshotter panicked");
             snapshotter::run(&storing, &stopped);
         })
         .map_err(system)?;
@@ -200,46 +211,82 @@ fn start_threads(node: &Arc<Node>) -> Result<Threads, StartError> {
     })
 }
 
-/// A panic in one of the node's own threads ends the node.
-struct EndsTheNode<'a>(&'a Failure, &'static str);
+/// A panic in one of the node's own threads and tasks ends the node: nobody would wait for it to go on.
+struct EndsTheNode(Weak<Node>, &'static str);
 
-impl Drop for EndsTheNode<'_> {
+impl Drop for EndsTheNode {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.set(self.1.to_owned());
+            end(&self.0, self.1);
         }
+    }
+}
+
+fn end(node: &Weak<Node>, why: &str) {
+    if let Some(node) = node.upgrade() {
+        node.failure.set(why.to_owned());
+        node.committer.abandon();
     }
 }
 
 async fn supervise(node: &Arc<Node>) -> Result<(), StartError> {
     let supervisor = Supervisor { node: Arc::clone(node) };
-    let (actor, _handle) =
+    let (actor, ended) =
         ActorRuntime::spawn(None, supervisor, ()).await.map_err(|error| StartError::System {
             what: "the supervisor could not be started",
             source: io::Error::other(error.to_string()),
         })?;
     node.region.supervise(actor.get_cell());
+    let watched = Arc::downgrade(node);
+    #[expect(clippy::disallowed_methods, reason = "ends with the supervisor")]
+    tokio::spawn(async move {
+        let _how = ended.await;
+        if watched.upgrade().is_some_and(|node| !node.is_stopping()) {
+            end(&watched, "the supervisor has ended");
+        }
+    });
     Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "each ends when the node is gone or stops")]
 fn start_tasks(node: &Arc<Node>, late: tokio::sync::mpsc::Receiver<relampago_gateways::LateAnswer>) {
-    tokio::spawn(outbox::listen(Arc::downgrade(node), late));
-    tokio::spawn(sweeper::wake(Arc::downgrade(node)));
+    tokio::spawn(guarded(node, "late answers panicked", outbox::listen(Arc::downgrade(node), late)));
+    tokio::spawn(guarded(node, "deadlines panicked", sweeper::wake(Arc::downgrade(node))));
     // Often enough for the shortest of what it looks after.
     let every = node.limits.redrive.min(node.limits.idle).min(node.limits.snapshot);
-    tokio::spawn(sweeper::sweep(Arc::downgrade(node), every));
+    tokio::spawn(guarded(node, "the sweeper panicked", sweeper::sweep(Arc::downgrade(node), every)));
+}
+
+/// A task whose panic ends the node.
+fn guarded(
+    node: &Arc<Node>,
+    what: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let guard = EndsTheNode(Arc::downgrade(node), what);
+    async move {
+        let _guard = guard;
+        task.await;
+    }
 }
 
 /// Finishes what is in flight, stores all states, closes journal and store.
 pub(crate) async fn drain(node: &Arc<Node>, threads: &Threads) -> Result<(), StartError> {
-    let until = Instant::now() + DRAIN_LONGEST;
-    settle(until, || node.admitted.count() == 0 || node.failure.has_come()).await;
-    // Behind every message that is on its way.
-    for seen in node.region.look(node.clock.now()) {
-        node.region.nudge(seen.gate.at, ShellMessage::Snapshot);
-    }
-    settle(until, || node.region.look(0).iter().all(|seen| seen.gate.uncovered().is_none())).await;
+    settle(|| node.admitted.count() == 0 || node.failure.has_come()).await;
+    // Behind every message that is on its way, and again where another one has come meanwhile.
+    let mut looks = 0u32;
+    settle(|| {
+        let live = node.region.look(0);
+        let uncovered: Vec<_> = live.iter().filter(|seen| seen.gate.uncovered().is_some()).collect();
+        if looks.is_multiple_of(LOOKS_A_NUDGE) {
+            for seen in &uncovered {
+                node.region.nudge(seen.gate.at, ShellMessage::Snapshot);
+            }
+        }
+        looks += 1;
+        uncovered.is_empty() || node.failure.has_come()
+    })
+    .await;
     let (node, committer, snapshotter) =
         (Arc::clone(node), threads.committer.lock().take(), threads.snapshotter.lock().take());
     drop(threads.stop_snapshotter.lock().take());
@@ -263,12 +310,15 @@ fn close(node: &Node) -> Result<(), StartError> {
         snapshotter::store_resting(node)?;
         snapshotter::cut(node, 1)?;
     }
+    node.region.forget();
     node.journal.close()?;
     node.store.close()?;
     Ok(())
 }
 
-async fn settle(until: Instant, done: impl Fn() -> bool) {
+/// Waits until `done`, at most [`DRAIN_LONGEST`].
+async fn settle(mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + DRAIN_LONGEST;
     while !done() && Instant::now() < until {
         sleep(DRAIN_POLL).await;
     }

@@ -16,6 +16,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// Entities woken by their deadline in one tick: what expires at once is spread over time.
 const WOKEN_A_TICK: usize = 1024;
 
+/// The same when far more entities are in memory than may stay.
+const WOKEN_WHEN_CROWDED: usize = 64;
+
 /// A state is stored again at the earliest after as many events as this part of its size in bytes, so that
 /// the cost of a large state stays in proportion to what happens to it.
 const BYTES_AN_EVENT: u64 = 16;
@@ -30,8 +33,9 @@ pub(crate) async fn wake(node: Weak<Node>) {
         if node.is_stopping() {
             return;
         }
-        // What is woken needs memory: no more than there is room for.
-        let room = node.limits.resident.saturating_sub(node.region.live_count()).clamp(64, WOKEN_A_TICK);
+        // What is woken needs memory, if only for a moment.
+        let crowded = node.region.live_count() > 2 * node.limits.resident;
+        let room = if crowded { WOKEN_WHEN_CROWDED } else { WOKEN_A_TICK };
         for to in node.deadlines.due(node.clock.now(), room) {
             node.region.deliver(Envelope { to, input: Input::Deadline, asker: None, depends: 0 }, &node);
         }

@@ -216,3 +216,30 @@ async fn a_crowd_buys_exactly_what_there_is() {
     assert_eq!(stock(&engine, "A").await, (0, 500, 0));
     engine.drain().await.unwrap();
 }
+
+/// Deadlines come due while the engine drains: what the inventory still hears must not be cut away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_in_the_middle_of_expiries_strands_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let env =
+        [("RELAMPAGO_ORDERS__RESERVATION_TTL", "1s"), ("RELAMPAGO_JOURNAL__SLED_SEGMENT_BYTES", "512KiB")];
+    let engine = start(dir.path(), &env).await;
+    create(&engine, 1, "A", 100_000).await.unwrap();
+    let mut crowd = tokio::task::JoinSet::new();
+    for shopper in 0..64u128 {
+        let engine = engine.clone();
+        crowd.spawn(async move {
+            for n in 0..40 {
+                buy(&engine, 1_000_000 + shopper * 1000 + n, &[("A", 1)]).await.unwrap();
+            }
+        });
+    }
+    crowd.join_all().await;
+    // As soon as the first of them has expired.
+    eventually("some expire", async || stock(&engine, "A").await.1 < 2560).await;
+    engine.drain().await.unwrap();
+    drop(engine);
+    let engine = start(dir.path(), &env).await;
+    eventually("all expire", async || stock(&engine, "A").await == (100_000, 0, 0)).await;
+    engine.drain().await.unwrap();
+}

@@ -4,13 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
+use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
@@ -21,14 +21,15 @@ use relampago_config::{Locale, Settings};
 use relampago_engine::Engine;
 use tower::ServiceExt;
 
+use crate::admission::Admission;
 use crate::auth::{Access, Auth};
 use crate::error::Problem;
 use crate::extract::Call;
-use crate::metrics::{FrontMetrics, RouteMetrics};
+use crate::metrics::RouteMetrics;
 use crate::trace::{self, TraceId};
 use crate::{openapi, routes};
 
-/// Paths below this are the shop's; the others are the operators', who must get in when the shop is full.
+/// Paths below this are the shop's.
 const API: &str = "/api/";
 
 /// What all requests share.
@@ -45,50 +46,13 @@ pub(crate) struct App {
     pub(crate) started: Instant,
     /// The OpenAPI document, as it is served.
     pub(crate) openapi: Bytes,
+    pub(crate) admission: Admission,
     auth: Auth,
-    max_in_flight: usize,
-    in_flight: AtomicUsize,
-    draining: AtomicBool,
-    front: FrontMetrics,
 }
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App").finish_non_exhaustive()
-    }
-}
-
-impl App {
-    /// Whether the server is going away.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Counts a request in, unless there are too many or the server is going away.
-    fn admit(&self) -> Result<Slot<'_>, Problem> {
-        if self.is_draining() {
-            self.front.shutting_down.increment(1);
-            return Err(Problem::shutting_down());
-        }
-        let slot = Slot { app: self };
-        self.front.in_flight.increment(1.0);
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.max_in_flight {
-            return Ok(slot);
-        }
-        self.front.overloaded.increment(1);
-        Err(Problem::overloaded())
-    }
-}
-
-/// A request's place among those in flight, given back when dropped.
-struct Slot<'a> {
-    app: &'a App,
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.app.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.app.front.in_flight.decrement(1.0);
     }
 }
 
@@ -125,11 +89,8 @@ impl Front {
             request_timeout: settings.server.request_timeout,
             body_limit: settings.server.body_limit_bytes,
             started: Instant::now(),
+            admission: Admission::new(settings.server.max_in_flight),
             auth,
-            max_in_flight: settings.server.max_in_flight,
-            in_flight: AtomicUsize::new(0),
-            draining: AtomicBool::new(false),
-            front: FrontMetrics::new(),
         });
         Ok(Self { router: site.into_router(Arc::clone(&app)), app })
     }
@@ -144,11 +105,6 @@ impl Front {
     }
 
     async fn answer(&self, request: Request<Body>) -> Response {
-        let trace = TraceId::of(request.headers());
-        let slot = if request.uri().path().starts_with(API) { Some(self.app.admit()) } else { None };
-        if let Some(Err(problem)) = slot {
-            return problem.into_response(trace.unwrap_or_else(TraceId::fresh));
-        }
         match self.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -157,7 +113,7 @@ impl Front {
 
     /// From now on requests are refused; those in flight go on.
     pub fn drain(&self) {
-        self.app.draining.store(true, Ordering::Relaxed);
+        self.app.admission.drain();
     }
 }
 
@@ -190,6 +146,13 @@ pub(crate) struct Listed {
     pub(crate) template: &'static str,
     /// Who may call it.
     pub(crate) access: Access,
+}
+
+impl Listed {
+    /// Whether it is the shop's: the others are the operators', who must get in when the shop is full.
+    pub(crate) fn is_api(&self) -> bool {
+        self.template.starts_with(API)
+    }
 }
 
 /// The routes, as they are put together.
@@ -265,7 +228,7 @@ where
 
 /// A route: lets the caller in, has the request handled, writes problems, counts the answer.
 struct Endpoint<H> {
-    access: Access,
+    listed: Listed,
     metrics: Arc<RouteMetrics>,
     handler: H,
 }
@@ -273,13 +236,22 @@ struct Endpoint<H> {
 impl<H> Endpoint<H> {
     fn new(listed: Listed, handler: H) -> Self {
         let metrics = Arc::new(RouteMetrics::new(listed.method, listed.template));
-        Self { access: listed.access, metrics, handler }
+        Self { listed, metrics, handler }
+    }
+}
+
+impl<H: Handle> Endpoint<H> {
+    async fn handle(&self, app: Arc<App>, parts: Parts, body: Body) -> Result<Response, Problem> {
+        let caller = app.auth.admit(&parts.headers, self.listed.access)?;
+        let mut call = Call::new(app, caller, self.listed, parts, body).await;
+        call.admit()?;
+        self.handler.handle(call).await
     }
 }
 
 impl<H: Clone> Clone for Endpoint<H> {
     fn clone(&self) -> Self {
-        Self { access: self.access, metrics: Arc::clone(&self.metrics), handler: self.handler.clone() }
+        Self { listed: self.listed, metrics: Arc::clone(&self.metrics), handler: self.handler.clone() }
     }
 }
 
@@ -291,10 +263,7 @@ impl<H: Handle> Handler<(), Arc<App>> for Endpoint<H> {
             let began = Instant::now();
             let (parts, body) = request.into_parts();
             let trace = TraceId::of(&parts.headers);
-            let handled = match app.auth.admit(&parts.headers, self.access) {
-                Ok(caller) => self.handler.handle(Call::new(app, caller, parts, body).await).await,
-                Err(problem) => Err(problem),
-            };
+            let handled = self.handle(app, parts, body).await;
             let response =
                 handled.unwrap_or_else(|problem| problem.into_response(trace.unwrap_or_else(TraceId::fresh)));
             self.metrics.record(response.status(), began.elapsed());

@@ -1,5 +1,6 @@
 //! What a handler gets: the request, taken apart on demand, and the way to the engine.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 use axum::RequestPartsExt;
@@ -7,16 +8,18 @@ use axum::body::Body;
 use axum::extract::RawPathParams;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use relampago_actors::keys::KeyTag;
 use relampago_actors::{Address, Id, Message};
 use relampago_config::Locale;
 use relampago_engine::{Answered, AskError, Engine};
 use tokio::time::timeout;
 
-use crate::app::App;
+use crate::admission::Place;
+use crate::app::{App, Listed};
 use crate::auth::Caller;
 use crate::error::{Kind, Problem};
 use crate::etag::IfMatch;
@@ -30,17 +33,39 @@ pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     /// Who calls.
     pub(crate) caller: Caller,
+    route: Listed,
     parts: Parts,
     params: Option<RawPathParams>,
     /// Read once, through `&mut self`: the mutex is never locked, it only makes the call shareable.
     body: Mutex<Body>,
+    /// Held until the answer is written, unless the route is the operators'.
+    place: Option<Place>,
 }
 
 impl Call {
-    pub(crate) async fn new(app: Arc<App>, caller: Caller, mut parts: Parts, body: Body) -> Self {
+    pub(crate) async fn new(
+        app: Arc<App>,
+        caller: Caller,
+        route: Listed,
+        mut parts: Parts,
+        body: Body,
+    ) -> Self {
         // Fails where the path has no parameters or they are not UTF-8: then none of them is found.
         let params = parts.extract().await.ok();
-        Self { app, caller, parts, params, body: Mutex::new(body) }
+        Self { app, caller, route, parts, params, body: Mutex::new(body), place: None }
+    }
+
+    /// Takes a place among the requests in flight, unless a body is still to come: then [`Call::body`] does.
+    ///
+    /// # Errors
+    /// 503 if there is none, or the server is going away.
+    pub(crate) fn admit(&mut self) -> Result<(), Problem> {
+        let takes_body = matches!(self.parts.method, Method::POST | Method::PUT | Method::PATCH);
+        let is_whole = !takes_body || self.body.get_mut().is_ok_and(|body| body.is_end_stream());
+        if self.route.is_api() && is_whole {
+            self.place = Some(self.app.admission.admit()?);
+        }
+        Ok(())
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -98,7 +123,21 @@ impl Call {
 
     /// The key in its scope, with the body it came with.
     pub(crate) fn tag(&self, key: &Key, body: &[u8]) -> KeyTag {
-        key.tag(self.secret(), self.caller, &self.parts.method, self.parts.uri.path(), body)
+        let params: Vec<Cow<'_, [u8]>> = self.scope_params().collect();
+        let place: Vec<&[u8]> = [self.route.method.as_bytes(), self.route.template.as_bytes()]
+            .into_iter()
+            .chain(params.iter().map(|param| &**param))
+            .collect();
+        key.tag(self.secret(), self.caller, &place, body)
+    }
+
+    /// The parts of the path in one form each: two ways to write a path are one path.
+    fn scope_params(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        let params = self.params.iter().flat_map(RawPathParams::iter);
+        params.map(|(name, value)| match value.parse::<Id>() {
+            Ok(id) if name.ends_with("id") => Cow::Owned(id.encode().to_vec()),
+            _ => Cow::Borrowed(value.as_bytes()),
+        })
     }
 
     /// The whole body; empty if there is none.
@@ -111,21 +150,30 @@ impl Call {
             return Err(too_large(limit));
         }
         let body = self.body.get_mut().map(std::mem::take).unwrap_or_default();
-        let body = Limited::new(body, limit);
-        let body = timeout(self.app.request_timeout, body.collect()).await.map_err(|_| late())?;
-        let body = body.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                return too_large(limit);
-            }
-            // The connection broke: nobody is there to read this.
-            Problem::new(Kind::MALFORMED_JSON, "The body did not arrive whole.")
-        })?;
-        let body = body.to_bytes();
+        if self.place.is_some() {
+            return Ok(Bytes::new());
+        }
+        let arriving = self.app.admission.receive()?;
+        let body = self.receive(Limited::new(body, limit)).await?;
+        drop(arriving);
+        self.place = Some(self.app.admission.admit()?);
         if !body.is_empty() && !self.sends_json() {
             let detail = "Send the body as application/json in UTF-8.";
             return Err(Problem::new(Kind::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         Ok(body)
+    }
+
+    async fn receive(&self, body: Limited<Body>) -> Result<Bytes, Problem> {
+        let body = timeout(self.app.request_timeout, body.collect()).await.map_err(|_| late())?;
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                return too_large(self.app.body_limit);
+            }
+            // The connection broke: nobody is there to read this.
+            Problem::new(Kind::MALFORMED_JSON, "The body did not arrive whole.")
+        })?;
+        Ok(body.to_bytes())
     }
 
     fn announced_length(&self) -> Option<u64> {

@@ -4,14 +4,13 @@
 //! it, so that money is never a float and every field at fault is named, not only the first.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use relampago_actors::Id;
 use relampago_actors::money::{Currency, Decimal, MoneyError};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{FieldError, Kind, Problem};
@@ -30,6 +29,8 @@ pub(crate) struct Fields<'a> {
     within: Option<(&'static str, usize)>,
     members: Vec<Member<'a>>,
     errors: Vec<FieldError>,
+    /// A field with an array where an object belongs, which is worse than a fault.
+    misplaced_array: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl<'a> Fields<'a> {
         let members = json.deserialize_map(Members).and_then(|members| json.end().map(|()| members));
         let members =
             members.map_err(|error| malformed(format!("The body is not a JSON object: {error}.")))?;
-        Ok(Self { whole, within: None, members, errors: Vec::new() })
+        Ok(Self { whole, within: None, members, errors: Vec::new(), misplaced_array: None })
     }
 
     /// As [`Fields::parse`]; an empty body is an empty object.
@@ -103,6 +104,32 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A field that may be missing, but not null where its value can only be replaced. `None` also if it is at
+    /// fault, which is noted.
+    pub(crate) fn changed<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let value = self.present(name, read)?;
+        if value.is_none() {
+            self.fault(name, "must not be null".into());
+        }
+        value
+    }
+
+    /// An object of at most so many bytes, as its JSON text; it may be missing or null. `None` also if it is at
+    /// fault, which is noted.
+    pub(crate) fn object(&mut self, name: &'static str, most_bytes: usize) -> Option<&'a str> {
+        let mut is_array = false;
+        let text = self.optional(name, |raw| {
+            is_array = raw.get().starts_with('[');
+            object(raw.get(), most_bytes)
+        });
+        self.misplaced_array = self.misplaced_array.or(is_array.then_some(name));
+        text
     }
 
     /// A list of objects, `1..=most` of them, each read by `read`.
@@ -156,7 +183,8 @@ impl<'a> Fields<'a> {
         let members =
             members.map_err(|error| malformed(format!("{list}[{index}] is not a JSON object: {error}.")))?;
         let within = Some((list, index));
-        Ok(Some(Fields { whole: entry.get(), within, members, errors: Vec::new() }))
+        let whole = entry.get();
+        Ok(Some(Fields { whole, within, members, errors: Vec::new(), misplaced_array: None }))
     }
 
     /// How many faults were found so far.
@@ -180,11 +208,15 @@ impl<'a> Fields<'a> {
     /// 422 with every field at fault; 400 if the body has a duplicate member anywhere.
     pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Problem> {
         self.note_unknown();
+        if let Some(name) = self.misplaced_array {
+            return Err(malformed(format!("{name} is an array where an object belongs.")));
+        }
         match value {
             Some(value) if self.errors.is_empty() => Ok(value),
             _ => {
                 // What is not well-formed is judged before the schema, also in fields nobody reads.
-                strict(self.whole)?;
+                strict(self.whole)
+                    .map_err(|error| malformed(format!("The body is not well-formed: {error}.")))?;
                 Err(Problem::validation(self.errors))
             }
         }
@@ -228,10 +260,22 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// Refuses duplicate members at any level. The text is not nested deeper than [`MAX_DEPTH`].
-fn strict(text: &str) -> Result<(), Problem> {
-    let checked: Result<Strict, _> = serde_json::from_str(text);
-    checked.map(|_| ()).map_err(|error| malformed(format!("The body is not well-formed: {error}.")))
+/// Refuses duplicate members and text that is not Unicode at any level. The text is JSON and not nested deeper than
+/// [`MAX_DEPTH`]. Numbers are left alone: they are digits until somebody reads them.
+fn strict(text: &str) -> Result<(), serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    match text.trim_start().as_bytes().first() {
+        Some(b'{') => {
+            let members = json.deserialize_map(Members)?;
+            members.into_iter().filter_map(|member| member.value).try_for_each(|value| strict(value.get()))
+        }
+        Some(b'[') => {
+            let entries = Vec::<&RawValue>::deserialize(&mut json)?;
+            entries.into_iter().try_for_each(|entry| strict(entry.get()))
+        }
+        Some(b'"') => Text::deserialize(&mut json).map(|_| ()),
+        _ => Ok(()),
+    }
 }
 
 /// Text that is borrowed unless it holds escapes.
@@ -256,63 +300,6 @@ impl<'de> Visitor<'de> for Members {
             members.push(Member { name, value: Some(map.next_value()?) });
         }
         Ok(members)
-    }
-}
-
-/// Any JSON without duplicate members.
-struct Strict;
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without duplicate members")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
-            map.next_value::<Self>()?;
-            if let Some(name) = names.replace(name) {
-                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
-            }
-        }
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
-        while seq.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
     }
 }
 
@@ -378,19 +365,15 @@ pub(crate) fn one_of<T: Copy>(
     }
 }
 
-/// Reads any object of at most so many bytes, as its JSON text.
-pub(crate) fn object(most_bytes: usize) -> impl FnOnce(&RawValue) -> Result<&str, Fault> {
-    move |raw| {
-        let text = raw.get();
-        if !text.starts_with('{') {
-            return Err("must be an object".into());
-        }
-        if text.len() > most_bytes {
-            return Err(format!("must have at most {most_bytes} bytes").into());
-        }
-        // A duplicate member makes the field a fault, and the fault makes `finish` look at the whole body.
-        strict(text).map(|()| text).map_err(|_| "has a duplicate member".into())
+fn object(text: &str, most_bytes: usize) -> Result<&str, Fault> {
+    if !text.starts_with('{') {
+        return Err("must be an object".into());
     }
+    if text.len() > most_bytes {
+        return Err(format!("must have at most {most_bytes} bytes").into());
+    }
+    // A duplicate member makes the field a fault, and the fault makes `finish` look at the whole body.
+    strict(text).map(|()| text).map_err(|_| "has a duplicate member".into())
 }
 
 #[cfg(test)]

@@ -99,19 +99,41 @@ fn values_are_read_from_their_digits() {
     assert_eq!(amount("19.99"), Some(1999));
     assert_eq!(amount("0.1"), Some(10));
     assert_eq!(amount("90071992547.41"), Some(9_007_199_254_741));
+    assert_eq!(amount("1e400"), None);
     assert_eq!(amount("true"), None);
     assert_eq!(amount("\"19,99\""), None);
     assert_eq!(amount("{\"a\": 1}"), None);
 }
 
 #[test]
+fn a_number_beyond_all_floats_is_a_fault_of_its_field() {
+    for body in ["{\"note\": 1e400}", "{\"unknown\": [1e400]}"] {
+        assert_eq!(code(buy(body.as_bytes())), "validation_failed", "{body}");
+    }
+}
+
+#[test]
+fn what_can_only_be_replaced_is_not_null() {
+    let read = |body: &'static [u8]| {
+        let mut fields = Fields::parse(body).unwrap();
+        let note = fields.changed("note", text(0..=5));
+        fields.finish(Some(note)).map_err(|problem| problem.kind().code)
+    };
+    assert_eq!(read(b"{}"), Ok(None));
+    assert_eq!(read(b"{\"note\": \"x\"}"), Ok(Some("x".into())));
+    assert_eq!(read(b"{\"note\": null}"), Err("validation_failed"));
+}
+
+#[test]
 fn objects_are_kept_as_they_were_written() {
     let read = |body: &'static [u8]| {
         let mut fields = Fields::parse(body).unwrap();
-        let address = fields.required("address", object(20));
+        let address = fields.object("address", 20);
         fields.finish(address).map_err(|problem| problem.kind().code)
     };
-    assert_eq!(read(br#"{"address": {"street": "x"}}"#), Ok(r#"{"street": "x"}"#));
+    assert_eq!(read(br#"{"address": {"street": "x"}}"#), Ok(Some(r#"{"street": "x"}"#)));
+    assert_eq!(read(b"{}"), Ok(None));
+    assert_eq!(read(br#"{"address": []}"#), Err("malformed_json"));
     assert_eq!(read(br#"{"address": {"street": "long enough"}}"#), Err("validation_failed"));
     assert_eq!(read(br#"{"address": "x"}"#), Err("validation_failed"));
     assert_eq!(read(br#"{"address": {"a": 1, "a": 2}}"#), Err("malformed_json"));

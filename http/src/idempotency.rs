@@ -1,6 +1,6 @@
 //! Idempotency keys: from a header to the tag that entities remember, and the ids derived from it.
 
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue};
 use relampago_actors::Id;
 use relampago_actors::keys::KeyTag;
 use uuid::Uuid;
@@ -38,17 +38,12 @@ impl Key {
         Ok(Some(Self(value.clone())))
     }
 
-    /// The key in its scope, and the body it came with. Both are hashed under the shop's secret: what is
+    /// The key in its scope, and the body it came with. `place` is the method, the template of the route and the
+    /// parts of the path that it leaves open. Both are hashed under the shop's secret: what is
     /// stored tells nobody anything, and ids derived from it cannot be guessed.
-    pub(crate) fn tag(
-        &self,
-        secret: &[u8; 32],
-        caller: Caller,
-        method: &Method,
-        path: &str,
-        body: &[u8],
-    ) -> KeyTag {
-        let scoped = [caller.scope(), method.as_str().as_bytes(), path.as_bytes(), self.0.as_bytes()];
+    pub(crate) fn tag(&self, secret: &[u8; 32], caller: Caller, place: &[&[u8]], body: &[u8]) -> KeyTag {
+        let mut scoped = vec![caller.scope(), self.0.as_bytes()];
+        scoped.extend(place);
         let body = Id::keyed(secret, "body", &[body]).0;
         // The upper half of an id holds its version; the lower one is 62 bits of the hash.
         KeyTag { key: Id::keyed(secret, "idempotency-key", &scoped).0, body: body as u64 }
@@ -100,23 +95,24 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_tells_caller_method_path_key_and_body_apart() {
+    fn a_tag_tells_caller_place_key_and_body_apart() {
         let secret = [1; 32];
-        let tag = |caller, method: &Method, path, value, body: &[u8]| {
-            key(value, caller).unwrap().tag(&secret, caller, method, path, body)
+        let tag = |caller, method: &str, path: &str, value, body: &[u8]| {
+            let place = [method.as_bytes(), path.as_bytes()];
+            key(value, caller).unwrap().tag(&secret, caller, &place, body)
         };
-        let first = tag(Caller::Guest, &Method::POST, "/a", LONG, b"{}");
-        assert_eq!(first, tag(Caller::Guest, &Method::POST, "/a", LONG, b"{}"));
+        let first = tag(Caller::Guest, "POST", "/a", LONG, b"{}");
+        assert_eq!(first, tag(Caller::Guest, "POST", "/a", LONG, b"{}"));
         let other = "1123456789012345678901";
         for different in [
-            tag(SERVICE, &Method::POST, "/a", LONG, b"{}"),
-            tag(Caller::Guest, &Method::PUT, "/a", LONG, b"{}"),
-            tag(Caller::Guest, &Method::POST, "/b", LONG, b"{}"),
-            tag(Caller::Guest, &Method::POST, "/a", other, b"{}"),
+            tag(SERVICE, "POST", "/a", LONG, b"{}"),
+            tag(Caller::Guest, "PUT", "/a", LONG, b"{}"),
+            tag(Caller::Guest, "POST", "/b", LONG, b"{}"),
+            tag(Caller::Guest, "POST", "/a", other, b"{}"),
         ] {
             assert_ne!(different.key, first.key);
         }
-        let changed = tag(Caller::Guest, &Method::POST, "/a", LONG, b"{ }");
+        let changed = tag(Caller::Guest, "POST", "/a", LONG, b"{ }");
         assert_eq!(changed.key, first.key);
         assert_ne!(changed.body, first.body);
     }

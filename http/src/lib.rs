@@ -12,9 +12,11 @@
 //! | `fields` | request bodies, read field by field so that every fault is named |
 //! | `json`, `answer`, `etag`, `page`, `locale` | answers: shapes, headers, entity tags, pages, languages |
 //! | `error` | problems: the table of codes and statuses, and which rejection is which |
+//! | `admission` | how many requests are worked on, and how many bodies are arriving |
 //! | [`auth`], `idempotency`, `trace` | callers, keys, request ids |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
 
+mod admission;
 mod answer;
 pub mod app;
 pub mod auth;

@@ -16,6 +16,7 @@ const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
 const REFUSED: &str = "http_requests_refused_total";
 const IN_FLIGHT: &str = "http_requests_in_flight";
+const ARRIVING: &str = "http_bodies_arriving";
 
 /// Upper bounds of the buckets of every histogram of seconds: 250 µs to 10 s.
 const SECONDS: [f64; 15] =
@@ -51,6 +52,7 @@ fn describe() {
     );
     describe_counter!(REFUSED, "Requests refused before any work, by reason.");
     describe_gauge!(IN_FLIGHT, "Requests being worked on.");
+    describe_gauge!(ARRIVING, "Requests whose body is arriving.");
 }
 
 /// The handles of one route: looked up once, when the route is made.
@@ -95,11 +97,13 @@ impl RouteMetrics {
     }
 }
 
-/// The handles of what happens before a route is found.
+/// The handles of admission.
 #[derive(Debug)]
 pub(crate) struct FrontMetrics {
     /// Requests being worked on.
     pub(crate) in_flight: Gauge,
+    /// Requests whose body is arriving.
+    pub(crate) arriving: Gauge,
     /// Refused because too many were.
     pub(crate) overloaded: Counter,
     /// Refused because the server goes away.
@@ -110,6 +114,7 @@ impl FrontMetrics {
     pub(crate) fn new() -> Self {
         Self {
             in_flight: gauge!(IN_FLIGHT),
+            arriving: gauge!(ARRIVING),
             overloaded: counter!(REFUSED, "reason" => Kind::OVERLOADED.code),
             shutting_down: counter!(REFUSED, "reason" => Kind::SHUTTING_DOWN.code),
         }

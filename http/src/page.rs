@@ -37,7 +37,15 @@ impl ListQuery {
     /// 422 if it is not a query string.
     pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| Problem::field("query", "is not a query string in UTF-8"))?;
+            .map_err(|_| Problem::field("query", "is not a query string"))?;
+        // What is not UTF-8 was replaced; a client that means this very character has not made a mistake.
+        let broken = pairs.iter().filter(|(name, value)| is_broken(name) || is_broken(value));
+        let errors: Vec<FieldError> = broken
+            .map(|(name, _)| FieldError { field: name.clone().into(), message: "must be UTF-8".into() })
+            .collect();
+        if !errors.is_empty() && !uri.query().is_some_and(is_utf8) {
+            return Err(Problem::validation(errors));
+        }
         Ok(Self { path: uri.path().to_owned(), pairs, errors: Vec::new() })
     }
 
@@ -114,6 +122,31 @@ impl Paging {
     }
 }
 
+fn is_broken(text: &str) -> bool {
+    text.contains(char::REPLACEMENT_CHARACTER)
+}
+
+/// Whether a query is UTF-8 once its percent signs are undone.
+fn is_utf8(query: &str) -> bool {
+    let mut bytes = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped =
+            behind.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &behind[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    std::str::from_utf8(&bytes).is_ok()
+}
+
 fn push_pair(list: &mut String, name: &str, value: &str) {
     if !list.ends_with('?') {
         list.push('&');
@@ -188,6 +221,16 @@ mod tests {
             assert!(query.finish().is_err(), "{refused}");
         }
         assert_eq!(query(&path).cursor(&[8; 32]), None);
+    }
+
+    #[test]
+    fn a_query_is_utf8() {
+        for refused in ["/p?q=%ff", "/p?q=a&%c3=b", "/p?q=%C3%28"] {
+            assert!(ListQuery::of(&refused.parse().unwrap()).is_err(), "{refused}");
+        }
+        for taken in ["/p?q=%ef%bf%bd", "/p?q=%C3%B1", "/p?q=100%", "/p?q=%zz"] {
+            assert!(ListQuery::of(&taken.parse().unwrap()).is_ok(), "{taken}");
+        }
     }
 
     #[test]

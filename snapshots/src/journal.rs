@@ -115,6 +115,9 @@ pub trait Journal: Send + Sync {
     /// the newest chunk always stays.
     fn truncate_before(&self, sequence: Sequence) -> Result<(), StorageError>;
 
+    /// Largest record that can be appended, bytes.
+    fn max_record_bytes(&self) -> usize;
+
     /// Counters since the journal was opened.
     fn stats(&self) -> JournalStats;
 

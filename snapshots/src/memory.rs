@@ -165,6 +165,10 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
+    fn max_record_bytes(&self) -> usize {
+        usize::MAX
+    }
+
     fn stats(&self) -> JournalStats {
         let state = self.shared.state.lock();
         JournalStats {

@@ -91,8 +91,9 @@ impl Catalogue {
             updated_at: product.updated_at(),
             version: product.version(),
         });
-        self.listing.write().put(view, stock);
+        // First: whoever sees the product in the list has to wait for its event.
         self.latest.fetch_max(sequence, Ordering::AcqRel);
+        self.listing.write().put(view, stock);
     }
 
     /// The last event that is in the lists.

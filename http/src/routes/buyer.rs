@@ -35,7 +35,7 @@ pub(crate) struct BuyerBody {
 
 impl BuyerBody {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        let address = fields.optional("shipping_address", fields::object(MAX_ADDRESS_BYTES));
+        let address = fields.object("shipping_address", MAX_ADDRESS_BYTES);
         Self {
             user_id: fields.optional("user_id", fields::id),
             email: fields.optional("email", email),

@@ -63,7 +63,7 @@ pub(crate) async fn livez(_: Call) -> Result<Response, Problem> {
     ),
 )]
 pub(crate) async fn readyz(call: Call) -> Result<Response, Problem> {
-    if call.app.is_draining() {
+    if call.app.admission.is_draining() {
         return Err(Problem::shutting_down());
     }
     if !call.engine().health().ready {
@@ -86,7 +86,7 @@ pub(crate) async fn health(call: Call) -> Result<Response, Problem> {
     let health = call.engine().health();
     let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let report = HealthReport {
-        status: match (&health.failure, call.app.is_draining() || !health.ready) {
+        status: match (&health.failure, call.app.admission.is_draining() || !health.ready) {
             (Some(_), _) => "failed",
             (None, true) => "draining",
             (None, false) => "ready",

@@ -112,6 +112,7 @@ pub(crate) struct ProductChange {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     name: Option<Arc<str>>,
     price: Option<Amount>,
+    /// Null empties it.
     #[schema(value_type = Option<String>, max_length = 10_000)]
     description: Option<Arc<str>>,
     /// Null takes it away.
@@ -131,13 +132,15 @@ pub(crate) struct ProductChange {
 impl ProductChange {
     fn read(fields: &mut Fields<'_>) -> Self {
         Self {
-            name: fields.optional("name", fields::text(1..=MAX_NAME)),
-            price: fields.optional("price", fields::decimal).map(Amount),
-            description: fields.optional("description", fields::text(0..=MAX_DESCRIPTION)),
+            name: fields.changed("name", fields::text(1..=MAX_NAME)),
+            price: fields.changed("price", fields::decimal).map(Amount),
+            description: fields
+                .present("description", fields::text(0..=MAX_DESCRIPTION))
+                .map(Option::unwrap_or_default),
             category: fields.present("category", fields::text(1..=MAX_CATEGORY)),
-            stock_quantity: fields.optional("stock_quantity", fields::whole(0..=MAX_UNITS)),
-            sku: fields.optional("sku", sku),
-            currency: fields.optional("currency", fields::currency),
+            stock_quantity: fields.changed("stock_quantity", fields::whole(0..=MAX_UNITS)),
+            sku: fields.changed("sku", sku),
+            currency: fields.changed("currency", fields::currency),
         }
     }
 

@@ -90,11 +90,6 @@ impl DiskJournal {
         Ok((journal, report))
     }
 
-    /// Largest record that can be appended, bytes.
-    pub fn max_record_bytes(&self) -> usize {
-        self.shared.chunks.max_record()
-    }
-
     fn append_checked(&self, writer: &mut Writer, batch: Batch) -> Result<(), StorageError> {
         batch.check(self.max_record_bytes())?;
         let expected = self.last() + 1;
@@ -223,6 +218,10 @@ impl Journal for DiskJournal {
         let _one_at_a_time = self.truncating.lock();
         self.shared.check()?;
         self.archive_and_remove(sequence).map_err(|error| self.shared.poison(error))
+    }
+
+    fn max_record_bytes(&self) -> usize {
+        self.shared.chunks.max_record()
     }
 
     fn stats(&self) -> JournalStats {

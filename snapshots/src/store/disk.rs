@@ -31,6 +31,8 @@ pub struct DiskStore {
     db: SledDb,
     usage: RwLock<Usage>,
     writer: Mutex<Writer>,
+    /// The writer's figures when somebody last looked and no put was under way.
+    seen: Mutex<StoreStats>,
 }
 
 struct Writer {
@@ -78,7 +80,8 @@ impl DiskStore {
         }
         let Found { usage, next_pack } = start::read(&db, done.next_pack)?;
         let writer = Writer { mark, next_pack, puts: done.puts, poison: None, stats: StoreStats::default() };
-        let store = Self { db, usage: RwLock::new(usage), writer: Mutex::new(writer) };
+        let store =
+            Self { db, usage: RwLock::new(usage), writer: Mutex::new(writer), seen: Mutex::default() };
         store.delete_dead()?;
         Ok(store)
     }
@@ -261,7 +264,11 @@ impl SnapshotStore for DiskStore {
     }
 
     fn stats(&self) -> StoreStats {
-        let stats = self.writer.lock().stats;
+        // A put may take a while: then the figures are those of the look before.
+        if let Some(writer) = self.writer.try_lock() {
+            *self.seen.lock() = writer.stats;
+        }
+        let stats = *self.seen.lock();
         let usage = self.usage.read();
         StoreStats { entities: usage.entities() as u64, packs: usage.packs() as u64, ..stats }
     }

@@ -33,7 +33,7 @@ fn product_table() {
         ("other sku", change(Patch { sku: Some("shoe".into()), ..Patch::default() })),
         ("other currency", change(Patch { currency: "EUR".parse().ok(), ..Patch::default() })),
         ("change, old version", change(Patch { if_version: Some(9), ..Patch::default() })),
-        ("stock set", C::StockSet { change: 2 }),
+        ("stock set", C::StockSet { change: 1 }),
         ("stock set, other", C::StockSet { change: 9 }),
         ("archive", C::Archive { if_version: None }),
         ("archive, old version", C::Archive { if_version: Some(9) }),
