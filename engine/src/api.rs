@@ -105,6 +105,29 @@ pub enum ProductOrder {
     Price,
 }
 
+/// A product's place in an order: carried by whoever goes on from it, because the product may have moved since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProductKey {
+    /// When it was made.
+    CreatedAt(Millis),
+    /// Its name in lower case.
+    Name(Arc<str>),
+    /// Its price in minor units.
+    Price(i64),
+}
+
+impl ProductOrder {
+    /// Where a product stands in this order.
+    #[must_use]
+    pub fn key(self, product: &product::View) -> ProductKey {
+        match self {
+            Self::CreatedAt => ProductKey::CreatedAt(product.created_at),
+            Self::Name => ProductKey::Name(product.details.name.to_lowercase().into()),
+            Self::Price => ProductKey::Price(product.details.price),
+        }
+    }
+}
+
 /// Which products to list.
 #[derive(Clone, Debug, Default)]
 pub struct ProductQuery {
@@ -112,14 +135,14 @@ pub struct ProductQuery {
     pub text: Option<String>,
     /// Exactly this category.
     pub category: Option<String>,
-    /// In which order.
-    pub order: ProductOrder,
     /// Whether the order is turned round.
     pub descending: bool,
     /// Whether archived ones are listed too.
     pub archived: bool,
-    /// After this product, in the order asked for.
-    pub after: Option<Id>,
+    /// In which order.
+    pub order: ProductOrder,
+    /// After this place. One of another order is none.
+    pub after: Option<(ProductKey, Id)>,
     /// At most so many.
     pub limit: usize,
 }

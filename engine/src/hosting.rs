@@ -189,13 +189,29 @@ impl Index {
     }
 }
 
-/// A state on its way out of memory.
+/// A state on its way out of memory, encoded: in one piece, since many wait to be stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed {
     /// The last event in it.
     pub(crate) covers: Sequence,
-    pub(crate) state: Vec<u8>,
-    pub(crate) index: Index,
+    /// Whether effects are owed.
+    pub(crate) owes: bool,
+    /// The index record, then the state's.
+    bytes: Box<[u8]>,
+    /// Where the state begins.
+    state_at: u32,
+}
+
+impl Packed {
+    /// The state, as it is stored.
+    pub(crate) fn state(&self) -> &[u8] {
+        &self.bytes[self.state_at as usize..]
+    }
+
+    /// The index entry, as it is stored.
+    pub(crate) fn index(&self) -> &[u8] {
+        &self.bytes[..self.state_at as usize]
+    }
 }
 
 /// An entity in memory, whatever its kind.
@@ -413,16 +429,19 @@ impl<E: Hostable> Hosted for Live<E> {
     }
 
     fn pack(&self) -> Result<Packed, CodecError> {
-        let state = PACKING.with_borrow_mut(|scratch| {
-            scratch.clear();
-            codec::encode(E::STATE, &self.state, scratch)?;
-            Ok::<_, CodecError>(scratch.as_slice().to_vec())
-        })?;
         let index = Index {
             deadline: self.state.deadline(),
             owes: !self.state.at_rest() && !self.state.pending().is_empty(),
             listed: self.state.facets().map(|facets| (facets.user, facets.status, facets.created_at)),
         };
-        Ok(Packed { covers: self.sequence, state, index })
+        PACKING.with_borrow_mut(|scratch| {
+            scratch.clear();
+            index.store(scratch)?;
+            // An index entry has some fifty bytes.
+            let state_at = scratch.len() as u32;
+            codec::encode(E::STATE, &self.state, scratch)?;
+            let bytes = scratch.as_slice().into();
+            Ok(Packed { covers: self.sequence, owes: index.owes, bytes, state_at })
+        })
     }
 }

@@ -40,8 +40,8 @@ use relampago_actors::{Address, Message, Sequence};
 use relampago_config::Settings;
 
 pub use api::{
-    Answered, AskError, Commit, Health, OrderPage, OrderQuery, ProductOrder, ProductPage, ProductQuery,
-    StartError,
+    Answered, AskError, Commit, Health, OrderPage, OrderQuery, ProductKey, ProductOrder, ProductPage,
+    ProductQuery, StartError,
 };
 
 use crate::node::Node;

@@ -36,7 +36,7 @@ pub(crate) fn run(node: &Node) -> Result<Owing, StartError> {
     for (at, (mut hosted, uncovered)) in replayed {
         hosted.publish(node);
         let packed = hosted.pack().map_err(|error| unreadable(at, &error.to_string()))?;
-        if packed.index.owes {
+        if packed.owes {
             owing.push(at);
         }
         node.region.rest(at, Resting { packed: Arc::new(packed), uncovered });

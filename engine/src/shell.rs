@@ -109,7 +109,7 @@ impl Shell {
         if let Some(uncovered) = gate.uncovered() {
             match hosted.pack() {
                 Ok(packed) => {
-                    let (covers, size) = (packed.covers, packed.state.len());
+                    let (covers, size) = (packed.covers, packed.state().len());
                     self.node.region.rest(gate.at, Resting { packed: Arc::new(packed), uncovered });
                     gate.covered(covers, hosted.sequence(), size);
                 }
@@ -122,7 +122,7 @@ impl Shell {
     async fn host(&self, gate: Arc<Gate>, origin: Origin) -> Result<Hosting, ActorProcessingErr> {
         let loaded = match origin {
             Origin::Resting(Resting { packed, .. }) => {
-                hosting::load(gate.at, Some((packed.covers, &packed.state))).map_err(Into::into)
+                hosting::load(gate.at, Some((packed.covers, packed.state()))).map_err(Into::into)
             }
             Origin::Store => self.load(&gate),
             Origin::Rebuild(broken) => self.rebuild(&gate, broken).await,
@@ -155,7 +155,7 @@ impl Shell {
         let rebuilt = tokio::task::spawn_blocking(move || -> Result<_, ActorProcessingErr> {
             let resting = node.region.resting_at(at).map(|resting| resting.packed);
             let mut hosted = match resting {
-                Some(packed) => hosting::load(at, Some((packed.covers, &packed.state)))?,
+                Some(packed) => hosting::load(at, Some((packed.covers, packed.state())))?,
                 None => {
                     let stored = node.store.get(&at.key())?;
                     hosting::load(at, stored.as_ref().map(|found| (found.covers, &*found.state)))?

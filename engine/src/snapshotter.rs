@@ -44,7 +44,7 @@ pub(crate) fn store_resting(node: &Node) -> Result<(), StorageError> {
     let mut resting = node.region.resting();
     resting.retain(|(_, resting)| resting.packed.covers <= durable);
     for part in resting.chunks(STATES_A_PUT) {
-        node.store.put(part.iter().map(record).collect::<Result<_, _>>()?)?;
+        node.store.put(part.iter().map(record).collect())?;
         for (at, resting) in part {
             node.region.stored(*at, resting.packed.covers);
         }
@@ -52,14 +52,14 @@ pub(crate) fn store_resting(node: &Node) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn record((at, resting): &(Address, Resting)) -> Result<SnapshotRecord, StorageError> {
+fn record((at, resting): &(Address, Resting)) -> SnapshotRecord {
     let packed = &resting.packed;
-    let mut index = Vec::with_capacity(48);
-    packed.index.store(&mut index).map_err(|source| StorageError::Codec {
-        file: format!("snapshot index of {at:?}").into(),
-        source: Arc::new(source),
-    })?;
-    Ok(SnapshotRecord { key: at.key(), covers: packed.covers, index, state: packed.state.clone() })
+    SnapshotRecord {
+        key: at.key(),
+        covers: packed.covers,
+        index: packed.index().to_vec(),
+        state: packed.state().to_vec(),
+    }
 }
 
 /// Cuts what no entity needs any more, if it is at least `least` events.

@@ -21,7 +21,8 @@ pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 /// The position that a list reflects.
 const VIEW_POSITION: HeaderName = HeaderName::from_static("relampago-view-position");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
+/// What answers with labels depend on.
+pub(crate) const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
 
 /// What an answer about an entity reflects.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ mod refusal;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use relampago_actors::cart::PriceChange;
@@ -21,7 +21,8 @@ use utoipa::ToSchema;
 
 pub(crate) use kind::Kind;
 
-use crate::answer::{COMMIT, REPLAYED, header_value};
+use crate::answer::{BY_LANGUAGE, COMMIT, REPLAYED, header_value};
+use crate::etag::ETag;
 use crate::json::{IdText, Money, Payment};
 use crate::trace::TraceId;
 
@@ -67,7 +68,8 @@ pub(crate) enum Extra {
     Shortages(Vec<Shortage>),
     /// `items`: prices that changed.
     Prices(Vec<PriceChange>),
-    /// `payment`: the declined payment.
+    /// `payment`: the declined payment. A result rather than a refusal: it is replayed byte for byte and has the
+    /// headers of an answer about the payment.
     Payment(Box<payment::View>, Locale),
 }
 
@@ -142,6 +144,10 @@ impl Problem {
     /// The answer to send.
     pub(crate) fn into_response(self, trace: TraceId) -> Response {
         let Content { kind, commit, retry_after_s, replayed, .. } = *self.0;
+        let trace = match &self.0.extra {
+            Extra::Payment(view, _) => TraceId::of_entity(view.id),
+            _ => trace,
+        };
         if kind.status.is_server_error() {
             tracing::warn!(code = kind.code, trace_id = %trace, detail = %self.0.detail, "request failed");
         }
@@ -163,6 +169,11 @@ impl Problem {
         insert(RETRY_AFTER, retry_after_s.map(HeaderValue::from));
         insert(COMMIT, commit.and_then(header_value));
         insert(REPLAYED, replayed.then(|| HeaderValue::from_static("true")));
+        if let Extra::Payment(view, locale) = &self.0.extra {
+            insert(ETAG, header_value(ETag::in_language(view.version, *locale)));
+            insert(LOCATION, header_value(format_args!("/api/v1/payments/{}", view.id)));
+            insert(VARY, Some(BY_LANGUAGE));
+        }
         response
     }
 }

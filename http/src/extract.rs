@@ -202,6 +202,15 @@ impl Call {
         self.in_time(self.app.engine.ask(to, message)).await
     }
 
+    /// As [`Call::ask`], for a route that has its own words for a refusal.
+    ///
+    /// # Errors
+    /// The engine's; that the outcome is unknown if there is no answer in time.
+    pub(crate) async fn try_ask(&self, to: Address, message: Message) -> Result<Answered, AskError> {
+        let asked = self.app.engine.ask(to, message);
+        timeout(self.app.request_timeout, asked).await.unwrap_or(Err(AskError::OutcomeUnknown))
+    }
+
     /// Waits for the engine, at most as long as a request may take.
     ///
     /// # Errors

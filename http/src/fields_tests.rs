@@ -129,7 +129,7 @@ fn objects_are_kept_as_they_were_written() {
     let read = |body: &'static [u8]| {
         let mut fields = Fields::parse(body).unwrap();
         let address = fields.object("address", 20);
-        fields.finish(address).map_err(|problem| problem.kind().code)
+        fields.finish(Some(address)).map_err(|problem| problem.kind().code)
     };
     assert_eq!(read(br#"{"address": {"street": "x"}}"#), Ok(Some(r#"{"street": "x"}"#)));
     assert_eq!(read(b"{}"), Ok(None));

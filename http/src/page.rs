@@ -1,17 +1,19 @@
 //! Pages of lists: `limit`, the opaque `cursor`, and the link to the next page.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use axum::extract::Query;
 use axum::http::Uri;
-use relampago_actors::{Id, Millis};
+use relampago_actors::Id;
 
 use crate::error::{FieldError, Problem};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
-/// Bytes of a cursor: time, id, checksum. As many as a digest has, which lends the hex form.
-const CURSOR_BYTES: usize = 32;
+/// Bytes of a cursor before its sort key: checksum and id.
+const CHECKSUM_BYTES: usize = 8;
+const HEAD_BYTES: usize = CHECKSUM_BYTES + 16;
 
 /// The query of a list request, taken apart, and the faults found so far.
 #[derive(Debug)]
@@ -21,13 +23,54 @@ pub(crate) struct ListQuery {
     errors: Vec<FieldError>,
 }
 
-/// Where a page ended: the last entry's place in the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a page ended: the last entry's place in the list, as it was then. Carried whole, so that nothing is lost
+/// or shown twice when that entry has moved since.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// When the entry was made; 0 in lists that are not ordered by it.
-    pub(crate) at: Millis,
-    /// Which entry.
+    /// What the list is ordered by.
+    pub(crate) key: SortKey,
+    /// Which entry, among equals.
     pub(crate) id: Id,
+}
+
+/// What a list is ordered by, of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SortKey {
+    /// A moment, ms, or a price, minor units.
+    Number(u64),
+    /// A name.
+    Text(Arc<str>),
+}
+
+impl SortKey {
+    pub(crate) fn number(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(_) => None,
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Number(_) => None,
+            Self::Text(text) => Some(Arc::clone(text)),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Number(number) => [b"n".as_slice(), &number.to_be_bytes()].concat(),
+            Self::Text(text) => [b"t", text.as_bytes()].concat(),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (b'n', number) => Some(Self::Number(u64::from_be_bytes(number.try_into().ok()?))),
+            (b't', text) => Some(Self::Text(std::str::from_utf8(text).ok()?.into())),
+            _ => None,
+        }
+    }
 }
 
 impl ListQuery {
@@ -114,7 +157,7 @@ pub(crate) struct Paging {
 impl Paging {
     /// The cursor of the page behind `last`, and the path to it.
     pub(crate) fn next(&self, secret: &[u8; 32], last: Cursor, limit: usize) -> (String, String) {
-        let cursor = write(secret, &self.list, last);
+        let cursor = write(secret, &self.list, &last);
         let mut path = self.list.clone();
         push_pair(&mut path, "limit", &limit.to_string());
         push_pair(&mut path, "cursor", &cursor);
@@ -167,25 +210,33 @@ fn percent_encode(out: &mut String, text: &str) {
     }
 }
 
-fn write(secret: &[u8; 32], list: &str, cursor: Cursor) -> String {
-    let mut bytes = [0; CURSOR_BYTES];
-    bytes[..8].copy_from_slice(&cursor.at.to_be_bytes());
-    bytes[8..24].copy_from_slice(&cursor.id.0.to_be_bytes());
-    let checksum = checksum(secret, list, &bytes[..24]);
-    bytes[24..].copy_from_slice(&checksum);
-    blake3::Hash::from_bytes(bytes).to_hex().to_string()
+fn write(secret: &[u8; 32], list: &str, cursor: &Cursor) -> String {
+    let place = [cursor.id.0.to_be_bytes().as_slice(), &cursor.key.encode()].concat();
+    let mut text = String::with_capacity(2 * (CHECKSUM_BYTES + place.len()));
+    for byte in checksum(secret, list, &place).iter().chain(&place) {
+        // Writing to a string cannot fail.
+        let _written = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 fn read(secret: &[u8; 32], list: &str, text: &str) -> Option<Cursor> {
-    let bytes = *blake3::Hash::from_hex(text).ok()?.as_bytes();
-    if bytes[24..] != checksum(secret, list, &bytes[..24]) {
+    let bytes = unhex(text)?;
+    let (checked, place) = bytes.split_at_checked(CHECKSUM_BYTES)?;
+    if checked != checksum(secret, list, place) {
         return None;
     }
-    let (at, id) = (bytes[..8].try_into().ok()?, bytes[8..24].try_into().ok()?);
-    Some(Cursor { at: Millis::from_be_bytes(at), id: Id(u128::from_be_bytes(id)) })
+    let id = Id(u128::from_be_bytes(bytes[CHECKSUM_BYTES..].get(..16)?.try_into().ok()?));
+    Some(Cursor { key: SortKey::decode(bytes.get(HEAD_BYTES..)?)?, id })
 }
 
-fn checksum(secret: &[u8; 32], list: &str, place: &[u8]) -> [u8; 8] {
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+fn checksum(secret: &[u8; 32], list: &str, place: &[u8]) -> [u8; CHECKSUM_BYTES] {
     (Id::keyed(secret, "cursor", &[list.as_bytes(), place]).0 as u64).to_be_bytes()
 }
 
@@ -195,7 +246,7 @@ mod tests {
     use super::*;
 
     const SECRET: [u8; 32] = [7; 32];
-    const LAST: Cursor = Cursor { at: 5, id: Id(9) };
+    const LAST: Cursor = Cursor { key: SortKey::Number(5), id: Id(9) };
 
     fn query(text: &str) -> ListQuery {
         ListQuery::of(&text.parse().unwrap()).unwrap()
@@ -221,6 +272,10 @@ mod tests {
             assert!(query.finish().is_err(), "{refused}");
         }
         assert_eq!(query(&path).cursor(&[8; 32]), None);
+
+        let named = Cursor { key: SortKey::Text("lámpara".into()), id: Id(9) };
+        let (_, path) = paging.next(&SECRET, named.clone(), 2);
+        assert_eq!(query(&path).cursor(&SECRET), Some(named));
     }
 
     #[test]

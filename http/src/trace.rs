@@ -3,6 +3,7 @@
 use std::fmt;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use relampago_actors::Id;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -19,6 +20,11 @@ impl TraceId {
     /// The caller's trace id, if there is a valid `traceparent`.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         parse(headers.get(TRACEPARENT)?.as_bytes())
+    }
+
+    /// The one of an answer that is repeated: what is replayed must not name another trace each time.
+    pub(crate) fn of_entity(id: Id) -> Self {
+        Self(id.0)
     }
 
     /// A new one.

@@ -5,12 +5,16 @@
 //! | none, `tok_approve` | approved |
 //! | `tok_decline` | declined, `card_declined` |
 //! | `tok_insufficient_funds` | declined, `insufficient_funds` |
-//! | `tok_delay_<ms>` | approved after so long |
+//! | `tok_delay_<ms>` | approved so long after the first call, however often it is asked meanwhile |
 //! | `tok_timeout` | never answers |
 //! | `tok_lost` | charges, and loses the first answer |
 //! | `tok_late_<ms>` | "pending"; approves on its own after so long |
 //! | `tok_action` | wants the buyer to act; approved once confirmed |
 //! | `tok_refund_fail` | approved; refunds are declined, `refund_declined` |
+//! | `tok_delay_`, `tok_late_` without a number | declined, `invalid_token` |
+//! | any other | approved |
+//!
+//! A void is final: a charge that arrives after it is declined, `voided`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +23,7 @@ use parking_lot::Mutex;
 use relampago_actors::Id;
 use relampago_actors::payment::{Asked, GatewayAnswer, GatewayCall, Operation};
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use crate::{Answering, Gateway, LateAnswer, LateAnswers};
 
@@ -27,6 +32,8 @@ const LONGEST_MS: u64 = 600_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
+    /// Charged from this moment on; the caller waits for it.
+    Due(Instant),
     Pending,
     ActionRequired,
     Authorized,
@@ -39,6 +46,61 @@ struct Charge {
     standing: Standing,
     manual: bool,
     refuses_refunds: bool,
+}
+
+/// What a token makes the provider do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behaviour {
+    Approve,
+    ApproveAfter(Duration),
+    ApproveLater(Duration),
+    Decline(&'static str),
+    NeverAnswer,
+    LoseAnswer,
+    WantAction,
+    RefuseRefunds,
+}
+
+impl Behaviour {
+    fn of(token: Option<&str>) -> Self {
+        let Some(token) = token else { return Self::Approve };
+        let timed = |ms: &str, behaviour: fn(Duration) -> Self| {
+            let ms = ms.parse::<u64>().map(|ms| Duration::from_millis(ms.min(LONGEST_MS)));
+            ms.map_or(Self::Decline("invalid_token"), behaviour)
+        };
+        if let Some(ms) = token.strip_prefix("tok_delay_") {
+            return timed(ms, Self::ApproveAfter);
+        }
+        if let Some(ms) = token.strip_prefix("tok_late_") {
+            return timed(ms, Self::ApproveLater);
+        }
+        match token {
+            "tok_decline" => Self::Decline("card_declined"),
+            "tok_insufficient_funds" => Self::Decline("insufficient_funds"),
+            "tok_timeout" => Self::NeverAnswer,
+            "tok_lost" => Self::LoseAnswer,
+            "tok_action" => Self::WantAction,
+            "tok_refund_fail" => Self::RefuseRefunds,
+            _ => Self::Approve,
+        }
+    }
+}
+
+/// When a call is answered, and with what.
+#[derive(Debug)]
+enum Next {
+    Answer(GatewayAnswer),
+    At(Instant),
+    Never,
+}
+
+impl From<Standing> for Next {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Due(at) => Self::At(at),
+            _ => Self::Answer(standing_answer(standing)),
+        }
+    }
 }
 
 type Charges = Arc<Mutex<FxHashMap<Id, Charge>>>;
@@ -58,38 +120,47 @@ impl Simulator {
         Self { charges: Charges::default(), late }
     }
 
-    async fn charge(&self, payment: Id, token: Option<String>, manual: bool) -> GatewayAnswer {
-        let token = token.unwrap_or_else(|| "tok_approve".to_owned());
-        if let Some(known) = self.charges.lock().get(&payment) {
-            return standing_answer(known.standing);
-        }
-        match token.as_str() {
-            "tok_decline" => return declined("card_declined"),
-            "tok_insufficient_funds" => return declined("insufficient_funds"),
-            "tok_timeout" => return std::future::pending().await,
-            "tok_action" => return self.note(payment, Standing::ActionRequired, manual, false),
-            "tok_lost" => {
-                self.note(payment, charged(manual), manual, false);
-                return std::future::pending().await;
-            }
-            _ => {}
-        }
-        if let Some(delay) = delay_of(&token, "tok_late_") {
-            self.decide_later(payment, manual, delay);
-            return self.note(payment, Standing::Pending, manual, false);
-        }
-        if let Some(delay) = delay_of(&token, "tok_delay_") {
-            tokio::time::sleep(delay).await;
-            if let Some(known) = self.charges.lock().get(&payment) {
-                return standing_answer(known.standing);
+    async fn charge(&self, payment: Id, token: Option<&str>, manual: bool) -> GatewayAnswer {
+        match self.begin(payment, Behaviour::of(token), manual) {
+            Next::Answer(answer) => answer,
+            Next::Never => std::future::pending().await,
+            Next::At(due) => {
+                tokio::time::sleep_until(due).await;
+                self.fall_due(payment)
             }
         }
-        self.note(payment, charged(manual), manual, token == "tok_refund_fail")
     }
 
-    fn note(&self, payment: Id, standing: Standing, manual: bool, refuses_refunds: bool) -> GatewayAnswer {
-        self.charges.lock().insert(payment, Charge { standing, manual, refuses_refunds });
-        standing_answer(standing)
+    /// Decides a charge unless it is known already, be it by its void alone.
+    fn begin(&self, payment: Id, behaviour: Behaviour, manual: bool) -> Next {
+        let mut charges = self.charges.lock();
+        if let Some(known) = charges.get(&payment) {
+            return known.standing.into();
+        }
+        let standing = match behaviour {
+            Behaviour::Decline(code) => return Next::Answer(declined(code)),
+            Behaviour::NeverAnswer => return Next::Never,
+            Behaviour::WantAction => Standing::ActionRequired,
+            Behaviour::ApproveAfter(delay) => Standing::Due(Instant::now() + delay),
+            Behaviour::ApproveLater(delay) => {
+                self.decide_later(payment, manual, delay);
+                Standing::Pending
+            }
+            Behaviour::Approve | Behaviour::LoseAnswer | Behaviour::RefuseRefunds => charged(manual),
+        };
+        let refuses_refunds = behaviour == Behaviour::RefuseRefunds;
+        charges.insert(payment, Charge { standing, manual, refuses_refunds });
+        if behaviour == Behaviour::LoseAnswer { Next::Never } else { standing.into() }
+    }
+
+    /// A charge whose moment has come, unless it was voided meanwhile.
+    fn fall_due(&self, payment: Id) -> GatewayAnswer {
+        let mut charges = self.charges.lock();
+        let Some(charge) = charges.get_mut(&payment) else { return GatewayAnswer::Pending };
+        if matches!(charge.standing, Standing::Due(_)) {
+            charge.standing = charged(charge.manual);
+        }
+        standing_answer(charge.standing)
     }
 
     fn decide_later(&self, payment: Id, manual: bool, delay: Duration) {
@@ -149,7 +220,9 @@ impl Gateway for Simulator {
         Box::pin(async move {
             let payment = call.payment;
             match call.operation {
-                Operation::Charge { token, manual, .. } => self.charge(payment, token, manual).await,
+                Operation::Charge { token, manual, .. } => {
+                    self.charge(payment, token.as_deref(), manual).await
+                }
                 Operation::Confirm => self.go_on(payment, Standing::ActionRequired, false),
                 Operation::Capture => self.go_on(payment, Standing::Authorized, true),
                 Operation::Void => self.void(payment),
@@ -165,7 +238,7 @@ fn charged(manual: bool) -> Standing {
 
 fn standing_answer(standing: Standing) -> GatewayAnswer {
     match standing {
-        Standing::Pending => GatewayAnswer::Pending,
+        Standing::Pending | Standing::Due(_) => GatewayAnswer::Pending,
         Standing::ActionRequired => GatewayAnswer::ActionRequired,
         Standing::Authorized => GatewayAnswer::Authorized,
         Standing::Charged => GatewayAnswer::Done,
@@ -175,11 +248,6 @@ fn standing_answer(standing: Standing) -> GatewayAnswer {
 
 fn declined(code: &str) -> GatewayAnswer {
     GatewayAnswer::Declined { code: code.to_owned() }
-}
-
-fn delay_of(token: &str, prefix: &str) -> Option<Duration> {
-    let ms = token.strip_prefix(prefix)?.parse::<u64>().ok()?;
-    Some(Duration::from_millis(ms.min(LONGEST_MS)))
 }
 
 #[cfg(test)]
@@ -218,10 +286,35 @@ mod tests {
             ("tok_delay_5000", GatewayAnswer::Done),
             ("tok_late_5000", GatewayAnswer::Pending),
             ("tok_action", GatewayAnswer::ActionRequired),
+            ("tok_delay_", declined("invalid_token")),
+            ("tok_late_1s", declined("invalid_token")),
         ];
         for (payment, (token, expected)) in (0..).zip(table) {
             assert_eq!(simulator.call(charge(payment, token, false)).await, expected, "{token}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delay_counts_from_the_first_call() {
+        let (simulator, _answers) = simulator();
+        let began = Instant::now();
+        let first = simulator.call(charge(1, "tok_delay_5000", true));
+        tokio::time::timeout(Duration::from_secs(3), first).await.unwrap_err();
+        assert_eq!(simulator.call(charge(1, "tok_delay_5000", true)).await, GatewayAnswer::Authorized);
+        assert!(began.elapsed() < Duration::from_millis(5100), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_charge_after_its_void_is_declined() {
+        let (simulator, _answers) = simulator();
+        let void = |payment| GatewayCall { payment: Id(payment), operation: Operation::Void };
+        simulator.call(void(1)).await;
+        for token in ["tok_approve", "tok_late_10", "tok_lost", "tok_timeout"] {
+            assert_eq!(simulator.call(charge(1, token, false)).await, declined("voided"), "{token}");
+        }
+        let waiting = simulator.call(charge(2, "tok_delay_1000", false));
+        let (answer, _) = tokio::join!(waiting, simulator.call(void(2)));
+        assert_eq!(answer, declined("voided"));
     }
 
     #[tokio::test(start_paused = true)]

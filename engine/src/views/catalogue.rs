@@ -11,7 +11,7 @@ use relampago_actors::product::{Product, Status, View};
 use relampago_actors::{Address, Id, Millis, Sequence};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use crate::api::{ProductOrder, ProductQuery};
+use crate::api::{ProductKey, ProductOrder, ProductQuery};
 
 /// What a live inventory keeps at hand: its stock in the catalogue.
 pub(crate) type StockHandle = Option<Arc<Stock>>;
@@ -139,18 +139,27 @@ impl Listing {
     }
 
     fn matching<'a>(&'a self, query: &'a ProductQuery) -> Box<dyn Iterator<Item = &'a Entry> + 'a> {
-        let after = query.after.and_then(|id| Some((id, self.entries.get(&id)?)));
+        let after = query.after.as_ref();
         let ids: Box<dyn Iterator<Item = Id> + 'a> = match query.order {
             ProductOrder::CreatedAt => {
-                let key = after.map(|(id, entry)| (entry.view.created_at, id));
+                let key = after.and_then(|(key, id)| match key {
+                    ProductKey::CreatedAt(at) => Some((*at, *id)),
+                    _ => None,
+                });
                 page(&self.by_created, key, query.descending)
             }
             ProductOrder::Name => {
-                let key = after.map(|(id, entry)| (Arc::clone(&entry.name), id));
+                let key = after.and_then(|(key, id)| match key {
+                    ProductKey::Name(name) => Some((Arc::clone(name), *id)),
+                    _ => None,
+                });
                 page(&self.by_name, key, query.descending)
             }
             ProductOrder::Price => {
-                let key = after.map(|(id, entry)| (entry.view.details.price, id));
+                let key = after.and_then(|(key, id)| match key {
+                    ProductKey::Price(price) => Some((*price, *id)),
+                    _ => None,
+                });
                 page(&self.by_price, key, query.descending)
             }
         };

@@ -14,7 +14,7 @@ use crate::extract::Call;
 use crate::fields::Fields;
 use crate::json::{History, Order, OrderList};
 use crate::locale::order_status;
-use crate::page::{Cursor, ListQuery};
+use crate::page::{Cursor, ListQuery, SortKey};
 
 /// Lists orders, newest first.
 #[utoipa::path(
@@ -34,7 +34,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let wanted = OrderQuery {
         user: query.parsed("user_id", "must be a UUID", |text| text.parse().ok()),
         status: query.parsed("status", status_message, order_status),
-        after: query.cursor(call.secret()).map(|cursor| (cursor.at, cursor.id)),
+        after: query.cursor(call.secret()).and_then(|cursor| Some((cursor.key.number()?, cursor.id))),
         limit,
     };
     let paging = query.finish()?;
@@ -44,7 +44,8 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     // An order may have moved on since it was listed.
     views.retain(|view| wanted.status.is_none_or(|status| view.status == status));
     let last = page.items.last().filter(|_| page.more);
-    let next = last.map(|(at, id)| paging.next(call.secret(), Cursor { at: *at, id: *id }, limit));
+    let next =
+        last.map(|(at, id)| paging.next(call.secret(), Cursor { key: SortKey::Number(*at), id: *id }, limit));
     let (cursor, path) = next.unzip();
     let locale = call.locale();
     let items = views.iter().map(|view| Order::new(view, locale)).collect();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use relampago_actors::keys::KeyTag;
+use relampago_actors::payment::Rejection::RefundAmount;
 use relampago_actors::payment::{Command, Method, Status, View};
-use relampago_actors::{Address, Id, Message, Reply};
-use relampago_engine::Answered;
+use relampago_actors::{Address, Id, Message, Rejection, Reply};
+use relampago_engine::{Answered, AskError};
 use utoipa::ToSchema;
 
 use crate::answer::{self, Stamp};
@@ -35,7 +36,21 @@ pub(crate) struct PaymentRequest {
     /// `credit_card`, `debit_card` or `paypal`.
     #[schema(value_type = String, example = "credit_card")]
     payment_method: Method,
-    /// The provider's name of the card.
+    /// The provider's name of the card. The embedded simulator decides by it:
+    ///
+    /// | token | what happens |
+    /// | --- | --- |
+    /// | none, `tok_approve`, any other | approved |
+    /// | `tok_decline` | declined, `card_declined` |
+    /// | `tok_insufficient_funds` | declined, `insufficient_funds` |
+    /// | `tok_delay_<ms>` | approved after so long |
+    /// | `tok_late_<ms>` | pending; approved on its own after so long |
+    /// | `tok_timeout` | no answer ever; rejected at the deadline |
+    /// | `tok_lost` | charged, and the first answer is lost |
+    /// | `tok_action` | wants the buyer to act; approved once confirmed |
+    /// | `tok_refund_fail` | approved; refunds are declined |
+    ///
+    /// A delay that is not a number is declined, `invalid_token`.
     #[schema(value_type = Option<String>, max_length = 255, example = "tok_approve")]
     token: Option<Arc<str>>,
     /// `automatic` (default), or `manual` to only authorize.
@@ -200,12 +215,27 @@ pub(crate) async fn refund(mut call: Call) -> Result<Response, Problem> {
     let reason = reason.as_deref().unwrap_or(REQUESTED).to_owned();
     let tag = call.tag(&key, &body);
     let refund = Command::Refund { amount: amount.map(|amount| amount.0), reason, tag };
-    carry_out(&call, id, refund, StatusCode::CREATED).await
+    let asked = call.try_ask(Address::payment(id), Message::Payment(refund)).await;
+    let answered = asked.map_err(|error| match (&error, amount) {
+        (
+            AskError::Rejected { rejection: Rejection::Payment(RefundAmount { currency, .. }), commit },
+            Some(amount),
+        ) => match amount.0.minor(*currency) {
+            Ok(_) => Problem::from(error),
+            Err(fault) => Problem::field("amount", fault.to_string()).at(*commit),
+        },
+        _ => Problem::from(error),
+    })?;
+    outcome(&call, answered, StatusCode::CREATED)
 }
 
 /// Asks a payment for something and shows it; a declined one is a problem that shows it.
 async fn carry_out(call: &Call, id: Id, command: Command, status: StatusCode) -> Result<Response, Problem> {
     let answered = call.ask(Address::payment(id), Message::Payment(command)).await?;
+    outcome(call, answered, status)
+}
+
+fn outcome(call: &Call, answered: Answered, status: StatusCode) -> Result<Response, Problem> {
     let (stamp, locale) = (Stamp::from(&answered), call.locale());
     let Answered { reply, commit, replayed } = answered;
     let view = payment(reply)?;

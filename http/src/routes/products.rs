@@ -8,7 +8,7 @@ use relampago_actors::inventory::MAX_UNITS;
 use relampago_actors::money::Currency;
 use relampago_actors::product::{Command, Details, Patch, Status, View};
 use relampago_actors::{Address, Id, Message, Reply};
-use relampago_engine::{ProductOrder, ProductQuery};
+use relampago_engine::{ProductKey, ProductOrder, ProductQuery};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -19,7 +19,7 @@ use crate::extract::Call;
 use crate::fields::{self, Fault, Fields};
 use crate::idempotency::id_for;
 use crate::json::{Amount, Product, ProductList};
-use crate::page::{Cursor, ListQuery};
+use crate::page::{Cursor, ListQuery, SortKey};
 
 /// Longest sku, characters.
 pub(super) const MAX_SKU: usize = 64;
@@ -317,16 +317,34 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
         order,
         descending,
         archived: call.caller.is_staff(),
-        after: query.cursor(call.secret()).map(|cursor| cursor.id),
+        after: query.cursor(call.secret()).and_then(|last| Some((product_key(order, &last.key)?, last.id))),
         limit,
     };
     let paging = query.finish()?;
     let page = call.in_time(call.engine().list_products(&wanted)).await?;
     let last = page.items.last().filter(|_| page.more);
-    let next = last.map(|last| paging.next(call.secret(), Cursor { at: 0, id: last.id }, limit));
+    let place = |last: &View| Cursor { key: sort_key(order.key(last)), id: last.id };
+    let next = last.map(|last| paging.next(call.secret(), place(last), limit));
     let (cursor, path) = next.unzip();
     let items = page.items.iter().map(|view| Product::from(&**view)).collect();
     answer::page(&ProductList { items, next_cursor: cursor.as_deref() }, page.position, path)
+}
+
+/// A place in the list as a cursor carries it; prices are never negative.
+fn sort_key(key: ProductKey) -> SortKey {
+    match key {
+        ProductKey::CreatedAt(at) => SortKey::Number(at),
+        ProductKey::Name(name) => SortKey::Text(name),
+        ProductKey::Price(price) => SortKey::Number(price.cast_unsigned()),
+    }
+}
+
+fn product_key(order: ProductOrder, key: &SortKey) -> Option<ProductKey> {
+    match order {
+        ProductOrder::CreatedAt => key.number().map(ProductKey::CreatedAt),
+        ProductOrder::Name => key.text().map(ProductKey::Name),
+        ProductOrder::Price => key.number().map(|price| ProductKey::Price(price.cast_signed())),
+    }
 }
 
 fn sort(text: &str) -> Option<(ProductOrder, bool)> {
