@@ -10,6 +10,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
+use axum::http::Version;
+use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::response::Response;
@@ -23,7 +25,7 @@ use tower::ServiceExt;
 
 use crate::admission::Admission;
 use crate::auth::{Access, Auth};
-use crate::error::Problem;
+use crate::error::{Kind, Problem};
 use crate::extract::Call;
 use crate::metrics::RouteMetrics;
 use crate::trace::{self, TraceId};
@@ -31,6 +33,10 @@ use crate::{openapi, routes};
 
 /// Paths below this are the shop's.
 const API: &str = "/api/";
+/// Longest path with its query, bytes; the longest cursor fits well.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
+/// Names and values of all headers together, bytes.
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// What all requests share.
 pub(crate) struct App {
@@ -115,6 +121,25 @@ impl Front {
     pub fn drain(&self) {
         self.app.admission.drain();
     }
+}
+
+/// What is wrong with a request before anybody asks what it wants.
+fn check_head(parts: &Parts) -> Result<(), Problem> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET_BYTES {
+        let detail = format!("Path and query may have {MAX_TARGET_BYTES} bytes.");
+        return Err(Problem::new(Kind::URI_TOO_LONG, detail));
+    }
+    let headers = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if headers.sum::<usize>() > MAX_HEADER_BYTES {
+        let detail = format!("The headers may have {MAX_HEADER_BYTES} bytes.");
+        return Err(Problem::new(Kind::HEADERS_TOO_LARGE, detail));
+    }
+    let hosts = parts.headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
+        return Err(Problem::new(Kind::BAD_REQUEST, "Send one Host header."));
+    }
+    Ok(())
 }
 
 /// `/carts/` is `/carts`: answered directly, without a redirect.
@@ -242,6 +267,7 @@ impl<H> Endpoint<H> {
 
 impl<H: Handle> Endpoint<H> {
     async fn handle(&self, app: Arc<App>, parts: Parts, body: Body) -> Result<Response, Problem> {
+        check_head(&parts)?;
         let caller = app.auth.admit(&parts.headers, self.listed.access)?;
         let mut call = Call::new(app, caller, self.listed, parts, body).await;
         call.admit()?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::RequestPartsExt;
 use axum::body::Body;
 use axum::extract::RawPathParams;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use bytes::Bytes;
@@ -148,6 +148,12 @@ impl Call {
         let limit = self.app.body_limit;
         if self.announced_length().is_some_and(|length| length > limit as u64) {
             return Err(too_large(limit));
+        }
+        if self.parts.headers.get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
+            return Err(Problem::new(
+                Kind::UNSUPPORTED_MEDIA_TYPE,
+                "Send the body without a content encoding.",
+            ));
         }
         let body = self.body.get_mut().map(std::mem::take).unwrap_or_default();
         if self.place.is_some() {

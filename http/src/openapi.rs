@@ -1,11 +1,14 @@
 //! The OpenAPI 3.1 document: the handlers' own words, and what is the same for all of them.
 
 use bytes::Bytes;
+use relampago_actors::order;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, Schema, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, Schema, SchemaType, Type,
+};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 use utoipa::{OpenApi, ToSchema};
@@ -13,7 +16,8 @@ use utoipa::{OpenApi, ToSchema};
 use crate::app::Listed;
 use crate::auth::Access;
 use crate::error::{FieldError, Kind, PriceItem, ShortageItem};
-use crate::json::{HistoryEvent, Line, Payment};
+use crate::json::{HistoryEvent, Line, METHODS, Payment};
+use crate::locale::order_code;
 use crate::routes::{carts, checkout, docs, inventory, operations, orders, payments, products, validations};
 
 const PROBLEM: &str = "Problem";
@@ -113,6 +117,12 @@ pub(crate) fn document(routes: &[Listed]) -> Bytes {
 
 fn complete(mut document: Document, routes: &[Listed]) -> Document {
     let components = document.components.get_or_insert_default();
+    for name in ALWAYS_WHOLE {
+        require_all(components.schemas.get_mut(*name));
+    }
+    for (name, property, values) in closed_sets() {
+        close(components.schemas.get_mut(name), property, &values);
+    }
     components.schemas.insert(PROBLEM.to_owned(), problem_schema());
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
     components.security_schemes.insert(API_KEY.to_owned(), scheme);
@@ -134,20 +144,78 @@ fn complete(mut document: Document, routes: &[Listed]) -> Document {
     document
 }
 
+/// Answers that have all their fields, null or not.
+const ALWAYS_WHOLE: &[&str] = &[
+    "Cart",
+    "CartItem",
+    "Order",
+    "Line",
+    "Payment",
+    "Refund",
+    "Product",
+    "ProductList",
+    "OrderList",
+    "Inventory",
+    "History",
+    "HealthReport",
+];
+
+fn require_all(schema: Option<&mut RefOr<Schema>>) {
+    if let Some(RefOr::T(Schema::Object(object))) = schema {
+        object.required = object.properties.keys().cloned().collect();
+    }
+}
+
+/// Fields that take a closed set of values: schema, field, values.
+fn closed_sets() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
+    let methods: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
+    let orders: Vec<&str> = order::Status::ALL.into_iter().map(order_code).collect();
+    vec![
+        ("Order", "status", orders),
+        ("Order", "sub_status", vec!["expired", "payment_in_progress", "refunding"]),
+        ("Payment", "status", vec!["pending", "approved", "rejected", "refunded"]),
+        (
+            "Payment",
+            "sub_status",
+            vec!["awaiting_provider", "requires_action", "authorized", "partially_refunded", "voided"],
+        ),
+        ("Payment", "payment_method", methods.clone()),
+        ("PaymentRequest", "payment_method", methods.clone()),
+        ("PaymentRequest", "capture_method", vec!["automatic", "manual"]),
+        ("Buyer", "payment_method", methods),
+        ("Cart", "status", vec!["open", "checked_out", "expired"]),
+        ("Product", "status", vec!["active", "archived"]),
+        ("HealthReport", "status", vec!["ready", "draining", "failed"]),
+    ]
+}
+
+fn close(schema: Option<&mut RefOr<Schema>>, property: &str, values: &[&str]) {
+    let Some(RefOr::T(Schema::Object(object))) = schema else { return };
+    if let Some(RefOr::T(Schema::Object(field))) = object.properties.get_mut(property) {
+        let nullable = matches!(&field.schema_type, SchemaType::Array(types) if types.contains(&Type::Null));
+        let null = nullable.then_some(serde_json::Value::Null);
+        field.enum_values = Some(values.iter().map(|value| (*value).into()).chain(null).collect());
+    }
+}
+
 /// A route's path as OpenAPI writes it, which knows no `{*rest}`.
 fn documented(route: &Listed) -> String {
     route.template.replace("{*", "{")
 }
 
 fn complete_operation(operation: &mut Operation, route: &Listed) {
-    let is_api = route.template.starts_with("/api/");
+    let is_api = route.is_api();
+    if let (Some(tag), Some(name)) = (operation.tags.iter().flatten().next(), &operation.operation_id) {
+        operation.operation_id = Some(format!("{tag}_{name}"));
+    }
+    let is_list = has_parameter(operation, "limit");
     for (status, codes) in common_problems(operation, route, is_api) {
         let missing = || RefOr::T(ResponseBuilder::new().description(codes).build());
         operation.responses.responses.entry(status.to_owned()).or_insert_with(missing);
     }
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response {
-            complete_response(response, status, is_api);
+            complete_response(response, status, is_api, is_list);
         }
     }
     if route.access == Access::Staff {
@@ -161,7 +229,7 @@ fn complete_operation(operation: &mut Operation, route: &Listed) {
 /// What can go wrong with any request of this form; what a handler says itself goes before.
 fn common_problems(operation: &Operation, route: &Listed, is_api: bool) -> Vec<(&'static str, &'static str)> {
     let is_post = route.method == "POST";
-    let takes_body = operation.request_body.is_some() || is_post;
+    let takes_body = operation.request_body.is_some();
     let is_list = route.method == "GET" && has_parameter(operation, "limit");
     let mut problems = vec![("500", "`internal`")];
     match (is_api, route.access) {
@@ -169,20 +237,23 @@ fn common_problems(operation: &Operation, route: &Listed, is_api: bool) -> Vec<(
             problems.push(("401", "`authentication_required`, `invalid_api_key`, `invalid_token`"));
         }
         (_, Access::Anyone) => problems.push(("401", "`invalid_api_key`, `invalid_token`")),
+        (_, Access::Open) => {}
     }
     if is_api {
         let reads = "`overloaded`, `timeout`, `shutting_down`";
         let writes = "`overloaded`, `outcome_unknown`, `shutting_down`";
         problems.push(("503", if route.method == "GET" { reads } else { writes }));
     }
-    if takes_body {
+    if takes_body || is_post {
         let with_key = "`malformed_json`, `idempotency_key_required`, `idempotency_key_invalid`";
         problems.push(("400", if is_post { with_key } else { "`malformed_json`" }));
+    }
+    if takes_body {
         problems.push(("408", "`request_timeout`"));
         problems.push(("413", "`body_too_large`"));
         problems.push(("415", "`unsupported_media_type`"));
     }
-    if takes_body || is_list {
+    if takes_body || is_post || is_list {
         problems.push(("422", "`validation_failed`"));
     }
     problems
@@ -193,7 +264,7 @@ fn has_parameter(operation: &Operation, name: &str) -> bool {
 }
 
 /// Problems are all of one shape, and answers about entities have the same headers.
-fn complete_response(response: &mut Response, status: &str, is_api: bool) {
+fn complete_response(response: &mut Response, status: &str, is_api: bool, is_list: bool) {
     let is_problem = status.starts_with(['4', '5']);
     if is_problem && response.content.is_empty() {
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(PROBLEM))).build();
@@ -208,6 +279,10 @@ fn complete_response(response: &mut Response, status: &str, is_api: bool) {
     match status {
         "401" => header("WWW-Authenticate", "How to authenticate."),
         "503" => header("Retry-After", "Seconds to wait."),
+        "200" if is_list => {
+            header("Link", "The next page, `rel=\"next\"`; missing on the last.");
+            header("Relampago-View-Position", "The position in the journal that the list reflects.");
+        }
         "200" | "201" | "304" if is_api => {
             header("Relampago-Commit", COMMIT);
             header("ETag", "Changes whenever the answer would.");
@@ -251,6 +326,31 @@ mod tests {
         assert_eq!(document["openapi"], "3.1.0");
         let written: BTreeSet<String> = operations(&document).map(|(name, _)| name).collect();
         assert_eq!(written, routed);
+    }
+
+    #[test]
+    fn operation_ids_are_unique() {
+        let document = served();
+        let ids: BTreeSet<&str> =
+            operations(&document).map(|(_, operation)| operation["operationId"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), operations(&document).count(), "{ids:?}");
+        assert!(ids.contains("orders_show") && ids.contains("payments_show"), "{ids:?}");
+    }
+
+    #[test]
+    fn closed_sets_and_whole_answers_say_so() {
+        let document = served();
+        let schemas = &document["components"]["schemas"];
+        for (schema, property, values) in closed_sets() {
+            let listed = schemas[schema]["properties"][property]["enum"].as_array();
+            let listed = listed.unwrap_or_else(|| panic!("{schema}.{property}"));
+            assert!(values.iter().all(|value| listed.contains(&Value::from(*value))), "{schema}.{property}");
+        }
+        for name in ALWAYS_WHOLE {
+            let properties = schemas[name]["properties"].as_object().map(serde_json::Map::len);
+            assert_eq!(schemas[name]["required"].as_array().map(Vec::len), properties, "{name}");
+            assert!(properties > Some(0), "{name}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) mod validations;
 mod wanted;
 
 use crate::app::Site;
-use crate::auth::Access::{Anyone, Staff};
+use crate::auth::Access::{Anyone, Open, Staff};
 
 /// Every route.
 pub(crate) fn site() -> Site {
@@ -60,11 +60,11 @@ fn paying(site: Site) -> Site {
 }
 
 fn operators(site: Site) -> Site {
-    site.get("/livez", Anyone, operations::livez)
-        .get("/readyz", Anyone, operations::readyz)
-        .get("/health", Anyone, operations::health)
-        .get("/metrics", Anyone, operations::metrics)
-        .get("/openapi.json", Anyone, docs::document)
-        .get("/docs", Anyone, docs::page)
-        .get("/docs/{*file}", Anyone, docs::file)
+    site.get("/livez", Open, operations::livez)
+        .get("/readyz", Open, operations::readyz)
+        .get("/health", Open, operations::health)
+        .get("/metrics", Open, operations::metrics)
+        .get("/openapi.json", Open, docs::document)
+        .get("/docs", Open, docs::page)
+        .get("/docs/{*file}", Open, docs::file)
 }

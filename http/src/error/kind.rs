@@ -40,6 +40,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    BAD_REQUEST BAD_REQUEST "bad_request" "The request is not well-formed HTTP";
     MALFORMED_JSON BAD_REQUEST "malformed_json" "The body is not well-formed JSON";
     KEY_REQUIRED BAD_REQUEST "idempotency_key_required" "An idempotency key is required";
     KEY_INVALID BAD_REQUEST "idempotency_key_invalid" "The idempotency key is not acceptable";
@@ -77,6 +78,8 @@ kinds! {
     PAYMENT_NOT_CAPTURABLE CONFLICT "payment_not_capturable" "The payment waits for no capture";
     RESERVATION_EXPIRED GONE "reservation_expired" "The reservation has expired";
     VERSION_CONFLICT PRECONDITION_FAILED "version_conflict" "The resource has changed";
+    URI_TOO_LONG URI_TOO_LONG "uri_too_long" "The path and query are too long";
+    HEADERS_TOO_LARGE REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large" "The headers are too large";
     BODY_TOO_LARGE PAYLOAD_TOO_LARGE "body_too_large" "The request body is too large";
     UNSUPPORTED_MEDIA_TYPE UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" "The body must be JSON";
     VALIDATION_FAILED UNPROCESSABLE_ENTITY "validation_failed" "Some fields are not acceptable";
