@@ -6,6 +6,7 @@ mod api;
 mod checkout;
 mod contract;
 mod crowd;
+mod edges;
 mod expiry;
 mod idempotency;
 mod payments;

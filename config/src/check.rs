@@ -27,8 +27,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const LOG_BLOCK_BYTES: u64 = 4 * KIB;
 /// More threads than any machine we know has cores.
 const MOST_THREADS: usize = 1024;
-/// Entities are spread over this many slots, and a partition holds at least one.
-const SLOTS: usize = 1024;
+/// A node that stands alone has one journal; more come with the cluster.
+const PARTITIONS: usize = 1;
 
 const API_KEY: &str = "8 to 255 visible ASCII characters";
 
@@ -114,7 +114,7 @@ fn engine(reader: &mut Reader) -> Engine {
         snapshot_interval: reader.duration("engine.snapshot_interval", 10 * MILLISECOND..=HOUR),
         snapshot_events: reader.count("engine.snapshot_events", 1..=100_000_000) as u64,
         redrive_interval: reader.duration("engine.redrive_interval", 10 * MILLISECOND..=HOUR),
-        partitions: reader.count("engine.partitions", 1..=SLOTS),
+        partitions: reader.count("engine.partitions", 1..=PARTITIONS),
     }
 }
 

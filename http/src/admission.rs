@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use tokio::sync::Notify;
+
 use crate::error::Problem;
 use crate::metrics::FrontMetrics;
 
@@ -18,6 +20,7 @@ pub(crate) struct Admission {
     in_flight: Arc<Places>,
     arriving: Arc<Places>,
     draining: AtomicBool,
+    drained: Notify,
     metrics: FrontMetrics,
 }
 
@@ -43,6 +46,7 @@ impl Admission {
             in_flight: places(most, &metrics.in_flight),
             arriving: places(most.saturating_mul(ARRIVING_PER_IN_FLIGHT), &metrics.arriving),
             draining: AtomicBool::new(false),
+            drained: Notify::new(),
             metrics,
         }
     }
@@ -54,7 +58,16 @@ impl Admission {
 
     /// From now on nobody gets a place; those who have one keep it.
     pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(true, Ordering::SeqCst);
+        self.drained.notify_waiters();
+    }
+
+    /// Resolves when the server begins to go away: nobody waits any longer for a body that would be refused.
+    pub(crate) async fn draining(&self) {
+        let drained = self.drained.notified();
+        if !self.draining.load(Ordering::SeqCst) {
+            drained.await;
+        }
     }
 
     /// A place for a request that is here as a whole.

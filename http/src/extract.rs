@@ -171,7 +171,10 @@ impl Call {
     }
 
     async fn receive(&self, body: Limited<Body>) -> Result<Bytes, Problem> {
-        let body = timeout(self.app.request_timeout, body.collect()).await.map_err(|_| late())?;
+        let body = tokio::select! {
+            body = timeout(self.app.request_timeout, body.collect()) => body.map_err(|_| late())?,
+            () = self.app.admission.draining() => return Err(Problem::shutting_down()),
+        };
         let body = body.map_err(|error| {
             if error.is::<LengthLimitError>() {
                 return too_large(self.app.body_limit);
