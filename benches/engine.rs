@@ -24,12 +24,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SKU: &str = "HOT";
 
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 async fn buy(engine: &Engine, number: u64) {
     let id = Id::derived("bench-order", &[&number.to_le_bytes()]);
     let wanted = Wanted { product: ProductRef::Sku(SKU.into()), quantity: 1 };
     let tag = KeyTag { key: id.0, body: 1 };
     let place = order::Command::Place { source: Source::Items(vec![wanted]), buyer: Buyer::default(), tag };
-    engine.ask(Address::order(id), Message::Order(place)).await.unwrap();
+    engine.ask(Address::order(id), Message::Order(place), PATIENCE).await.unwrap();
 }
 
 async fn start(data: &std::path::Path) -> Engine {
@@ -44,7 +47,7 @@ async fn start(data: &std::path::Path) -> Engine {
         currency: Currency::USD,
     };
     let create = product::Command::Create { details, stock: 1_000_000_000_000, tag: None };
-    engine.ask(Address::product(Id(1)), Message::Product(create)).await.unwrap();
+    engine.ask(Address::product(Id(1)), Message::Product(create), PATIENCE).await.unwrap();
     engine
 }
 

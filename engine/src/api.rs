@@ -53,6 +53,13 @@ pub enum AskError {
     /// It may have happened or not: ask again with the same key.
     #[error("the outcome is unknown")]
     OutcomeUnknown,
+    /// No answer in the time that the caller had: as [`AskError::OutcomeUnknown`].
+    #[error("no answer in time")]
+    TimedOut,
+    /// No answer in the time that the caller had, to a command that waits for the answer to an earlier one
+    /// under the same key.
+    #[error("an earlier command under the same key is still under way")]
+    InFlight,
     /// The command made its entity's code fail; nothing was changed.
     #[error("the command could not be carried out")]
     Faulted,

@@ -342,7 +342,13 @@ impl<E: Hostable> Live<E> {
 
     fn settle(&mut self, parked: Parked<E::Ask>, needs: Sequence, cx: &Context<'_>, node: &Node) {
         match self.state.answer(&parked.ask, cx) {
-            None => self.parked.push(parked),
+            None => {
+                let mut parked = parked;
+                if parked.replay {
+                    parked.asker.join();
+                }
+                self.parked.push(parked);
+            }
             Some(outcome) => {
                 let verdict = match outcome {
                     Ok(reply) => Verdict::Yes { reply, replayed: parked.replay },

@@ -18,6 +18,8 @@ mod committer;
 mod deadlines;
 mod failure;
 mod figures;
+#[cfg(test)]
+mod golden;
 mod hosting;
 mod node;
 mod outbox;
@@ -38,6 +40,7 @@ use std::time::Duration;
 
 use relampago_actors::{Address, Message, Sequence};
 use relampago_config::Settings;
+use tokio::time::timeout;
 
 pub use api::{
     Answered, AskError, Commit, Health, OrderPage, OrderQuery, ProductKey, ProductOrder, ProductPage,
@@ -69,11 +72,12 @@ impl Engine {
         Ok(Self { node, threads: Arc::new(threads) })
     }
 
-    /// Sends a client's command to an entity and waits until the answer may leave.
+    /// Sends a client's command to an entity and waits until the answer may leave, at most for `patience`.
+    /// What was begun goes on when the patience ends.
     ///
     /// # Errors
     /// As [`AskError`] says.
-    pub async fn ask(&self, to: Address, message: Message) -> Result<Answered, AskError> {
+    pub async fn ask(&self, to: Address, message: Message, patience: Duration) -> Result<Answered, AskError> {
         let node = &self.node;
         if node.is_stopping() {
             return Err(AskError::Stopping);
@@ -85,10 +89,15 @@ impl Engine {
             node.figures.refused_early.increment(1);
             return Err(AskError::Overloaded { retry_after: RETRY_AFTER });
         };
+        let number = permit.number();
         let (asker, answer) = Asker::new(permit);
         let input = Input::Message(message);
         node.region.deliver(Envelope { to, input, asker: Some(asker), depends: 0 }, node);
-        answer.await.unwrap_or(Err(AskError::OutcomeUnknown))
+        match timeout(patience, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(AskError::OutcomeUnknown)),
+            Err(_) if node.admitted.has_joined(number) => Err(AskError::InFlight),
+            Err(_) => Err(AskError::TimedOut),
+        }
     }
 
     /// The shop's secret: mixed into derived ids, so that they cannot be guessed.

@@ -1,39 +1,67 @@
 //! The way back to whoever asked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use relampago_actors::{Rejection, Reply, Sequence};
+use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
 use crate::api::{Answered, AskError, Commit};
 
-/// How many client commands are under way.
+/// The client commands that are under way.
 #[derive(Debug, Default)]
-pub(crate) struct Admitted(AtomicUsize);
+pub(crate) struct Admitted {
+    count: AtomicUsize,
+    numbers: AtomicU64,
+    /// Those that wait for the answer to an earlier one under the same key.
+    joined: Mutex<FxHashSet<u64>>,
+}
 
 impl Admitted {
+    /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether the command of this number waits for an earlier one's answer.
+    pub(crate) fn has_joined(&self, number: u64) -> bool {
+        self.joined.lock().contains(&number)
     }
 
     /// Counts one more, unless `limit` are under way.
     pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Option<Permit> {
-        if self.0.fetch_add(1, Ordering::Relaxed) >= limit {
-            self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.count.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Permit(Arc::clone(self)))
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        Some(Permit { admitted: Arc::clone(self), number, joined: false })
     }
 }
 
 /// One admitted client command; leaving scope ends it.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Admitted>);
+pub(crate) struct Permit {
+    admitted: Arc<Admitted>,
+    number: u64,
+    joined: bool,
+}
+
+impl Permit {
+    /// Tells this command from the others.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.admitted.count.fetch_sub(1, Ordering::Relaxed);
+        if self.joined {
+            self.admitted.joined.lock().remove(&self.number);
+        }
     }
 }
 
@@ -41,13 +69,21 @@ impl Drop for Permit {
 #[derive(Debug)]
 pub(crate) struct Asker {
     to: oneshot::Sender<Result<Answered, AskError>>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Asker {
     pub(crate) fn new(permit: Permit) -> (Self, oneshot::Receiver<Result<Answered, AskError>>) {
         let (to, from) = oneshot::channel();
-        (Self { to, _permit: permit }, from)
+        (Self { to, permit }, from)
+    }
+
+    /// Notes that this one waits for the answer to an earlier command under the same key.
+    pub(crate) fn join(&mut self) {
+        if !self.permit.joined {
+            self.permit.joined = true;
+            self.permit.admitted.joined.lock().insert(self.permit.number);
+        }
     }
 
     /// Whether nobody waits any more.
@@ -57,7 +93,9 @@ impl Asker {
 
     /// Sends the answer. Who gave up waiting does not get it, which is theirs to do.
     pub(crate) fn answer(self, answer: Result<Answered, AskError>) {
-        let _gone = self.to.send(answer);
+        let Self { to, permit } = self;
+        let _gone = to.send(answer);
+        drop(permit);
     }
 }
 

@@ -15,6 +15,9 @@ use relampago_config::{Flags, Settings};
 use relampago_engine::{Answered, AskError, Engine, StartError};
 use relampago_snapshots::StorageError;
 
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 async fn start(dir: &Path, env: &[(&str, &str)]) -> Engine {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let flags = Flags { addr: None, data: Some(dir.to_owned()) };
@@ -49,7 +52,7 @@ async fn create(engine: &Engine, id: u128, name: &str, stock: i64) -> Result<Ans
         currency: Currency::USD,
     };
     let command = product::Command::Create { details, stock, tag: Some(tag(id)) };
-    engine.ask(Address::product(Id(id)), Message::Product(command)).await
+    engine.ask(Address::product(Id(id)), Message::Product(command), PATIENCE).await
 }
 
 async fn buy(engine: &Engine, order: u128, items: &[(&str, u32)]) -> Result<Answered, AskError> {
@@ -58,10 +61,20 @@ async fn buy(engine: &Engine, order: u128, items: &[(&str, u32)]) -> Result<Answ
         .map(|(name, quantity)| Wanted { product: ProductRef::Sku(sku(name)), quantity: *quantity });
     let source = Source::Items(wanted.collect());
     let place = order::Command::Place { source, buyer: Buyer::default(), tag: tag(order) };
-    engine.ask(Address::order(Id(order)), Message::Order(place)).await
+    engine.ask(Address::order(Id(order)), Message::Order(place), PATIENCE).await
 }
 
 async fn pay(engine: &Engine, payment: u128, order: u128, token: &str) -> Result<Answered, AskError> {
+    pay_within(engine, payment, order, token, PATIENCE).await
+}
+
+async fn pay_within(
+    engine: &Engine,
+    payment: u128,
+    order: u128,
+    token: &str,
+    patience: Duration,
+) -> Result<Answered, AskError> {
     let command = payment::Command::Process {
         order: Id(order),
         amount: "19.99".parse().unwrap(),
@@ -70,11 +83,12 @@ async fn pay(engine: &Engine, payment: u128, order: u128, token: &str) -> Result
         manual: false,
         tag: tag(payment),
     };
-    engine.ask(Address::payment(Id(payment)), Message::Payment(command)).await
+    engine.ask(Address::payment(Id(payment)), Message::Payment(command), patience).await
 }
 
 async fn stock(engine: &Engine, name: &str) -> (i64, i64, i64) {
-    let answer = engine.ask(Address::inventory(name), Message::Inventory(inventory::Command::Get)).await;
+    let answer =
+        engine.ask(Address::inventory(name), Message::Inventory(inventory::Command::Get), PATIENCE).await;
     match answer.unwrap().reply {
         Reply::Inventory(view) => (view.available, view.reserved, view.sold),
         other => panic!("{other:?}"),
@@ -82,7 +96,7 @@ async fn stock(engine: &Engine, name: &str) -> (i64, i64, i64) {
 }
 
 async fn order(engine: &Engine, id: u128) -> order::View {
-    let answer = engine.ask(Address::order(Id(id)), Message::Order(order::Command::Get)).await;
+    let answer = engine.ask(Address::order(Id(id)), Message::Order(order::Command::Get), PATIENCE).await;
     match answer.unwrap().reply {
         Reply::Order(view) => *view,
         other => panic!("{other:?}"),
@@ -132,7 +146,7 @@ async fn a_purchase_survives_restarts() {
     assert_eq!(stock(&engine, "A").await, (9, 0, 1));
     assert!(buy(&engine, 100, &[("A", 1)]).await.unwrap().replayed);
     let cancel = Message::Order(order::Command::Cancel { tag: None });
-    engine.ask(Address::order(Id(100)), cancel).await.unwrap();
+    engine.ask(Address::order(Id(100)), cancel, PATIENCE).await.unwrap();
     assert_eq!(stock(&engine, "A").await, (10, 0, 0));
     engine.drain().await.unwrap();
 }
@@ -144,17 +158,17 @@ async fn two_keys_on_one_cart_make_one_order() {
     create(&engine, 1, "A", 10).await.unwrap();
     let at = Address::cart(Id(7 << 64));
     let create = cart::Command::Create { user: None, currency: None, tag: None };
-    engine.ask(at, Message::Cart(create)).await.unwrap();
+    engine.ask(at, Message::Cart(create), PATIENCE).await.unwrap();
     let wanted = Wanted { product: ProductRef::Sku(sku("A")), quantity: 2 };
-    engine.ask(at, Message::Cart(cart::Command::Add { wanted, tag: None })).await.unwrap();
+    engine.ask(at, Message::Cart(cart::Command::Add { wanted, tag: None }), PATIENCE).await.unwrap();
     let checkout = |key| {
         let command = cart::Command::Checkout { order: Id(500), buyer: Buyer::default(), tag: tag(key) };
-        engine.ask(at, Message::Cart(command))
+        engine.ask(at, Message::Cart(command), PATIENCE)
     };
     let (one, same, other) = tokio::join!(checkout(1), checkout(1), checkout(2));
     assert_eq!(one.unwrap().reply, same.unwrap().reply);
     assert_eq!(rejection(other), order::Rejection::CartCheckedOut { order: Id(500) }.into());
-    let shown = engine.ask(at, Message::Cart(cart::Command::Get)).await.unwrap().reply;
+    let shown = engine.ask(at, Message::Cart(cart::Command::Get), PATIENCE).await.unwrap().reply;
     assert!(matches!(shown, Reply::Cart(view) if view.status == cart::Status::CheckedOut));
     assert_eq!(stock(&engine, "A").await, (8, 2, 0));
     engine.drain().await.unwrap();
@@ -241,5 +255,19 @@ async fn a_drain_in_the_middle_of_expiries_strands_nothing() {
     drop(engine);
     let engine = start(dir.path(), &env).await;
     eventually("all expire", async || stock(&engine, "A").await == (100_000, 0, 0)).await;
+    engine.drain().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_duplicate_that_waits_in_vain_is_told_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = start(dir.path(), &[]).await;
+    create(&engine, 1, "A", 10).await.unwrap();
+    buy(&engine, 100, &[("A", 1)]).await.unwrap();
+    let briefly = Duration::from_millis(300);
+    let first = pay_within(&engine, 200, 100, "tok_timeout", briefly).await;
+    assert!(matches!(first, Err(AskError::TimedOut)), "{first:?}");
+    let second = pay_within(&engine, 200, 100, "tok_timeout", briefly).await;
+    assert!(matches!(second, Err(AskError::InFlight)), "{second:?}");
     engine.drain().await.unwrap();
 }

@@ -186,7 +186,10 @@ impl From<AskError> for Problem {
                 let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
                 Self::overloaded().retry_after_s(seconds.max(1))
             }
-            AskError::OutcomeUnknown => Self::outcome_unknown(),
+            AskError::OutcomeUnknown | AskError::TimedOut => Self::outcome_unknown(),
+            AskError::InFlight => {
+                Self::new(Kind::KEY_IN_FLIGHT, "The first request under this key still runs. Ask again.")
+            }
             AskError::Faulted => Self::new(Kind::INTERNAL, "The request could not be carried out."),
             AskError::Stopping => Self::shutting_down(),
         }

@@ -208,7 +208,10 @@ impl Call {
     /// # Errors
     /// What the domain or the engine refuses; 503 if there is no answer in time.
     pub(crate) async fn ask(&self, to: Address, message: Message) -> Result<Answered, Problem> {
-        self.in_time(self.app.engine.ask(to, message)).await
+        match self.try_ask(to, message).await {
+            Err(AskError::TimedOut) if self.parts.method.is_safe() => Err(slow()),
+            answer => Ok(answer?),
+        }
     }
 
     /// As [`Call::ask`], for a route that has its own words for a refusal.
@@ -216,8 +219,7 @@ impl Call {
     /// # Errors
     /// The engine's; that the outcome is unknown if there is no answer in time.
     pub(crate) async fn try_ask(&self, to: Address, message: Message) -> Result<Answered, AskError> {
-        let asked = self.app.engine.ask(to, message);
-        timeout(self.app.request_timeout, asked).await.unwrap_or(Err(AskError::OutcomeUnknown))
+        self.app.engine.ask(to, message, self.app.request_timeout).await
     }
 
     /// Waits for the engine, at most as long as a request may take.
@@ -230,10 +232,7 @@ impl Call {
     ) -> Result<T, Problem> {
         match timeout(self.app.request_timeout, asked).await {
             Ok(answer) => Ok(answer?),
-            Err(_) if self.parts.method.is_safe() => {
-                Err(Problem::new(Kind::TIMEOUT, "The answer took too long. Try again."))
-            }
-            Err(_) => Err(Problem::outcome_unknown()),
+            Err(_) => Err(slow()),
         }
     }
 
@@ -274,6 +273,10 @@ pub(crate) fn check_user(caller: Caller, user: Option<Id>) -> Result<(), Problem
 
 fn too_large(limit: usize) -> Problem {
     Problem::new(Kind::BODY_TOO_LARGE, format!("The body may have {limit} bytes."))
+}
+
+fn slow() -> Problem {
+    Problem::new(Kind::TIMEOUT, "The answer took too long. Try again.")
 }
 
 fn late() -> Problem {

@@ -56,6 +56,7 @@ kinds! {
     ITEM_NOT_FOUND NOT_FOUND "item_not_found" "The cart has no such item";
     ORDER_NOT_FOUND NOT_FOUND "order_not_found" "There is no such order";
     PAYMENT_NOT_FOUND NOT_FOUND "payment_not_found" "There is no such payment";
+    KEY_IN_FLIGHT CONFLICT "idempotency_in_flight" "The first request under this key still runs" retryable;
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method_not_allowed" "The method is not allowed here";
     REQUEST_TIMEOUT REQUEST_TIMEOUT "request_timeout" "The request took too long to arrive" retryable;
     SKU_TAKEN CONFLICT "sku_taken" "The sku is taken";

@@ -65,7 +65,7 @@ impl ToSchema for Purchase {
         (status = 201, description = "The order.", body = Order<'_>, headers(("Location" = String))),
         (status = 403, description = "`forbidden`: the `user_id` is another's"),
         (status = 404, description = "`cart_not_found`"),
-        (status = 409, description = "`cart_empty`, `cart_checked_out` (with `order_id`), `cart_expired`, \
+        (status = 409, description = "`idempotency_in_flight`, `cart_empty`, `cart_checked_out` (with `order_id`), `cart_expired`, \
             `price_changed` (with `items`), `product_unavailable`, `out_of_stock` (with `items`)"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
         (status = 503, description = "`overloaded`, `outcome_unknown`, `checkout_interrupted`, `shutting_down`"),
@@ -98,7 +98,7 @@ pub(crate) async fn check_out(mut call: Call) -> Result<Response, Problem> {
         (status = 201, description = "The order.", body = Order<'_>, headers(("Location" = String))),
         (status = 403, description = "`forbidden`: the `user_id` is another's"),
         (status = 404, description = "`product_not_found`"),
-        (status = 409, description = "`out_of_stock` (with `items`)"),
+        (status = 409, description = "`out_of_stock` (with `items`), `idempotency_in_flight`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
         (status = 503, description = "`overloaded`, `outcome_unknown`, `checkout_interrupted`, `shutting_down`"),
     ),

@@ -67,7 +67,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
     responses(
         (status = 200, description = "The stock as it is now.", body = Inventory<'_>),
         (status = 404, description = "`inventory_not_found`"),
-        (status = 409, description = "`insufficient_stock`"),
+        (status = 409, description = "`insufficient_stock`, `idempotency_in_flight`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
     ),
 )]

@@ -1,5 +1,7 @@
 //! `/api/v1/orders`: what became of purchases.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use relampago_actors::order::{Command, View};
@@ -40,7 +42,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let paging = query.finish()?;
     let page = call.in_time(call.engine().list_orders(&wanted)).await?;
     let ids = page.items.iter().map(|(_, id)| *id);
-    let mut views = call.in_time(views_of(call.engine(), ids)).await?;
+    let mut views = call.in_time(views_of(call.engine(), ids, call.app.request_timeout)).await?;
     // An order may have moved on since it was listed.
     views.retain(|view| wanted.status.is_none_or(|status| view.status == status));
     let last = page.items.last().filter(|_| page.more);
@@ -53,12 +55,16 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 /// The orders with these ids, in their order; all are asked at once. Those that are not there are left out.
-async fn views_of(engine: &Engine, ids: impl Iterator<Item = Id>) -> Result<Vec<Box<View>>, AskError> {
+async fn views_of(
+    engine: &Engine,
+    ids: impl Iterator<Item = Id>,
+    patience: Duration,
+) -> Result<Vec<Box<View>>, AskError> {
     let mut asked = JoinSet::new();
     for (index, id) in ids.enumerate() {
         let engine = engine.clone();
         let get = Message::Order(Command::Get);
-        asked.spawn(async move { (index, engine.ask(Address::order(id), get).await) });
+        asked.spawn(async move { (index, engine.ask(Address::order(id), get, patience).await) });
     }
     let mut views = Vec::with_capacity(asked.len());
     while let Some(answer) = asked.join_next().await {
@@ -117,7 +123,7 @@ pub(crate) async fn history(call: Call) -> Result<Response, Problem> {
     responses(
         (status = 200, description = "The cancelled order.", body = Order<'_>),
         (status = 404, description = "`order_not_found`"),
-        (status = 409, description = "`order_not_cancellable`, `payment_in_progress`, `refund_failed`"),
+        (status = 409, description = "`order_not_cancellable`, `payment_in_progress`, `refund_failed`, `idempotency_in_flight`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
     ),
 )]

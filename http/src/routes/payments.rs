@@ -97,7 +97,7 @@ impl RefundRequest {
         (status = 201, description = "The payment.", body = Payment<'_>, headers(("Location" = String))),
         (status = 402, description = "`payment_declined` (the rejected payment is under `payment`)"),
         (status = 404, description = "`order_not_found`"),
-        (status = 409, description = "`already_paid`, `payment_in_progress`, `order_not_payable`"),
+        (status = 409, description = "`already_paid`, `payment_in_progress`, `order_not_payable`, `idempotency_in_flight`"),
         (status = 410, description = "`reservation_expired`"),
         (status = 422, description = "`amount_mismatch`, `validation_failed`, `idempotency_key_reused`"),
     ),
@@ -153,7 +153,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
         (status = 200, description = "The payment.", body = Payment<'_>),
         (status = 402, description = "`payment_declined` (the rejected payment is under `payment`)"),
         (status = 404, description = "`payment_not_found`"),
-        (status = 409, description = "`payment_not_confirmable`"),
+        (status = 409, description = "`payment_not_confirmable`, `idempotency_in_flight`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
     ),
 )]
@@ -172,7 +172,7 @@ pub(crate) async fn confirm(call: Call) -> Result<Response, Problem> {
         (status = 200, description = "The payment.", body = Payment<'_>),
         (status = 402, description = "`payment_declined` (the rejected payment is under `payment`)"),
         (status = 404, description = "`payment_not_found`"),
-        (status = 409, description = "`payment_not_capturable`"),
+        (status = 409, description = "`payment_not_capturable`, `idempotency_in_flight`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
     ),
 )]
@@ -200,7 +200,7 @@ async fn go_on(mut call: Call, command: impl FnOnce(KeyTag) -> Command) -> Resul
     responses(
         (status = 201, description = "The payment with its refunds.", body = Payment<'_>),
         (status = 404, description = "`payment_not_found`"),
-        (status = 409, description = "`payment_not_refundable`, `refund_in_progress`, `refund_failed`"),
+        (status = 409, description = "`payment_not_refundable`, `refund_in_progress`, `refund_failed`, `idempotency_in_flight`"),
         (status = 422, description = "`refund_exceeds_payment`, `validation_failed`, `idempotency_key_reused`"),
     ),
 )]

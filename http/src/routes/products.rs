@@ -174,7 +174,7 @@ fn sku(raw: &RawValue) -> Result<Arc<str>, Fault> {
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat.")),
     responses(
         (status = 201, description = "The product.", body = Product<'_>, headers(("Location" = String))),
-        (status = 409, description = "`sku_taken`"),
+        (status = 409, description = "`sku_taken`, `idempotency_in_flight`"),
         (status = 422, description = "`validation_failed`, `idempotency_key_reused`"),
     ),
 )]
