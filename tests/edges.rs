@@ -135,3 +135,31 @@ async fn one_path_written_in_two_ways_is_one_scope() {
         assert_eq!(stock["available"], 11, "{path}");
     }
 }
+
+#[tokio::test]
+async fn what_is_not_http_is_a_problem_too() {
+    let shop = Shop::open(&[]).await;
+    let many = (0..150).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
+    let cases = [
+        ("GARBAGE\r\n\r\n".to_owned(), 400),
+        ("POST /api/v1/carts HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n".to_owned(), 400),
+        (format!("GET /livez HTTP/1.1\r\nHost: a\r\n{many}\r\n"), 431),
+        (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(70_000)), 414),
+    ];
+    for (request, status) in cases {
+        let mut stream = TcpStream::connect(shop.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(head.contains("application/problem+json") && head.contains("x-request-id: "), "{answer}");
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(
+            (problem["status"].as_u64(), problem["trace_id"].is_string()),
+            (Some(status), true),
+            "{answer}"
+        );
+    }
+}

@@ -141,6 +141,12 @@ impl Problem {
         &self.0.errors
     }
 
+    /// The body of the answer.
+    pub(crate) fn document(&self, trace: TraceId) -> Vec<u8> {
+        // Writing to memory fails only where a `Serialize` does, and none of ours does.
+        serde_json::to_vec(&Document { content: &self.0, trace }).unwrap_or_default()
+    }
+
     /// The answer to send.
     pub(crate) fn into_response(self, trace: TraceId) -> Response {
         let Content { kind, commit, retry_after_s, replayed, .. } = *self.0;
@@ -151,9 +157,7 @@ impl Problem {
         if kind.status.is_server_error() {
             tracing::warn!(code = kind.code, trace_id = %trace, detail = %self.0.detail, "request failed");
         }
-        // Writing to memory fails only where a `Serialize` does, and none of ours does.
-        let body = serde_json::to_vec(&Document { content: &self.0, trace }).unwrap_or_default();
-        let mut response = Response::new(body.into());
+        let mut response = Response::new(self.document(trace).into());
         *response.status_mut() = kind.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);

@@ -14,6 +14,7 @@
 //! | `error` | problems: the table of codes and statuses, and which rejection is which |
 //! | `admission` | how many requests are worked on, and how many bodies are arriving |
 //! | [`auth`], `idempotency`, `trace` | callers, keys, request ids |
+//! | `refusing` | problems for what hyper cannot read |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
 
 mod admission;
@@ -32,6 +33,7 @@ mod locale;
 pub mod metrics;
 mod openapi;
 mod page;
+mod refusing;
 mod routes;
 pub mod serve;
 mod trace;

@@ -28,6 +28,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::Front;
 use crate::auth::{AdminKey, Auth};
 use crate::metrics;
+use crate::refusing::Refusing;
 
 /// Connections that may wait to be accepted; the kernel's own limit may be lower.
 const BACKLOG: u32 = 4096;
@@ -244,7 +245,7 @@ async fn serve_connection(
     });
     // The guard that `wait_for` gives must not be held while the connection ends.
     let stopped = async { drop(stopped.wait_for(|stopped| *stopped).await) };
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Refusing::new(stream)), service));
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = stopped => {

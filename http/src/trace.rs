@@ -69,7 +69,8 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     given.cloned().unwrap_or_else(fresh_request_id)
 }
 
-fn fresh_request_id() -> HeaderValue {
+/// A request id of our own.
+pub(crate) fn fresh_request_id() -> HeaderValue {
     let mut text = Uuid::encode_buffer();
     let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
     // Hex digits and dashes are always a header value.

@@ -1,0 +1,144 @@
+//! A connection on which refusals of unreadable requests are problems too.
+//!
+//! What is not HTTP never reaches a handler: hyper answers it itself, with a bare status line. This stream knows
+//! such an answer by the request id that it lacks (every answer of ours has one) and writes a problem instead.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::error::{Kind, Problem};
+use crate::trace::{REQUEST_ID, TraceId, fresh_request_id};
+
+/// A refusal of hyper's has a status, a date and little else; longer answers need no second look.
+const LONGEST_BARE: usize = 256;
+
+/// A TCP connection whose bare refusals are replaced.
+pub(crate) struct Refusing {
+    stream: TcpStream,
+    /// What is written instead of a bare refusal, and how much of it is.
+    instead: Option<(Vec<u8>, usize)>,
+}
+
+impl Refusing {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, instead: None }
+    }
+
+    /// Writes what is still owed of a replaced refusal.
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some((bytes, written)) = &mut self.instead {
+            if *written == bytes.len() {
+                self.instead = None;
+                break;
+            }
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[*written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                more => *written += more,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Refusing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Refusing {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_instead(cx))?;
+        if let Some(kind) = bare_refusal(buf) {
+            self.instead = Some((problem(kind), 0));
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // A bare refusal is a head without a body: one piece.
+        if let [only] = bufs {
+            return self.poll_write(cx, only);
+        }
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The problem that stands for what hyper is about to write, if that is a refusal of its own.
+fn bare_refusal(head: &[u8]) -> Option<Kind> {
+    let status = head.strip_prefix(b"HTTP/1.1 4").or_else(|| head.strip_prefix(b"HTTP/1.0 4"))?;
+    if head.len() > LONGEST_BARE {
+        return None;
+    }
+    let name = REQUEST_ID;
+    let ours = name.as_str().as_bytes();
+    if head.windows(ours.len()).any(|window| window.eq_ignore_ascii_case(ours)) {
+        return None;
+    }
+    Some(match status.get(..2) {
+        Some(b"14") => Kind::URI_TOO_LONG,
+        Some(b"31") => Kind::HEADERS_TOO_LARGE,
+        Some(b"13") => Kind::BODY_TOO_LARGE,
+        Some(b"08") => Kind::REQUEST_TIMEOUT,
+        _ => Kind::BAD_REQUEST,
+    })
+}
+
+/// A whole answer; the connection ends with it.
+fn problem(kind: Kind) -> Vec<u8> {
+    let body = Problem::new(kind, "The server could not read the request.").document(TraceId::fresh());
+    let request_id = fresh_request_id();
+    let head = format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n{REQUEST_ID}: {}\r\n\
+         content-length: {}\r\n\r\n",
+        kind.status,
+        request_id.to_str().unwrap_or("-"),
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_refusals_without_a_request_id_are_replaced() {
+        let bare = |head: &str| bare_refusal(head.as_bytes()).map(|kind| kind.code);
+        assert_eq!(bare("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"), Some("bad_request"));
+        assert_eq!(bare("HTTP/1.1 414 URI Too Long\r\n\r\n"), Some("uri_too_long"));
+        assert_eq!(bare("HTTP/1.1 431 X\r\n\r\n"), Some("headers_too_large"));
+        assert_eq!(bare("HTTP/1.1 400 Bad Request\r\nX-Request-Id: 7\r\n\r\n{}"), None);
+        assert_eq!(bare("HTTP/1.1 200 OK\r\n\r\n"), None);
+        assert_eq!(bare("HTTP/1.1 100 Continue\r\n\r\n"), None);
+        assert_eq!(bare("{\"code\": 400}"), None);
+    }
+}
