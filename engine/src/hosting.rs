@@ -277,6 +277,8 @@ impl<E: Hostable> Live<E> {
     }
 
     fn decide(&self, input: Input, cx: &Context<'_>) -> Option<Decision<E>> {
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Deciding, self.at.kind);
         match input {
             Input::Message(message) => Some(self.state.decide(E::command(message)?, cx)),
             Input::Deadline => Some(self.state.expire(cx)),
@@ -293,6 +295,8 @@ impl<E: Hostable> Live<E> {
     ) -> Result<(), Unrecordable> {
         let count = events.len();
         let first = record::submit(self.at, now, E::EVENT, &events, node)?;
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Submitted, self.at.kind);
         for (sequence, event) in (first..).zip(events) {
             E::count(&event, &node.figures);
             self.state.apply(event, Stamp { sequence, at: now });

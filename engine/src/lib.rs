@@ -27,6 +27,8 @@ mod record;
 mod recovery;
 mod region;
 mod reply;
+#[cfg(test)]
+mod restart;
 mod router;
 mod shell;
 mod snapshotter;

@@ -1,0 +1,106 @@
+//! What happens when an entity's code fails: panics are injected at the places that matter.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use relampago_actors::keys::KeyTag;
+use relampago_actors::line::{ProductRef, Wanted};
+use relampago_actors::money::Currency;
+use relampago_actors::order::{self, Buyer, Source};
+use relampago_actors::{Address, Id, Kind, Message, Reply, inventory, product};
+use relampago_config::{Flags, Settings};
+
+use crate::{Answered, AskError, Engine};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the next fall happens, and to which kind.
+static NEXT: Mutex<Option<(At, Kind)>> = Mutex::new(None);
+
+/// Where code can be made to panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Before anything has happened.
+    Deciding,
+    /// The events are in the commit queue and not in memory.
+    Submitted,
+}
+
+/// Panics, once, if that was asked for.
+pub(crate) fn fall(at: At, kind: Kind) {
+    let hit = {
+        let mut next = NEXT.lock();
+        let hit = *next == Some((at, kind));
+        if hit {
+            *next = None;
+        }
+        hit
+    };
+    assert!(!hit, "injected: {kind:?} falls while {at:?}");
+}
+
+async fn start(dir: &Path) -> Engine {
+    let flags = Flags { addr: None, data: Some(dir.to_owned()) };
+    let env = [("RELAMPAGO_ENGINE__REDRIVE_INTERVAL".to_owned(), "50ms".to_owned())];
+    Engine::start(&Settings::load(None, flags, env.into_iter()).unwrap()).await.unwrap()
+}
+
+async fn buy(engine: &Engine, order: u128) -> Result<Answered, AskError> {
+    let wanted = Wanted { product: ProductRef::Sku("A".into()), quantity: 1 };
+    let tag = KeyTag { key: order, body: 1 };
+    let place = order::Command::Place { source: Source::Items(vec![wanted]), buyer: Buyer::default(), tag };
+    engine.ask(Address::order(Id(order)), Message::Order(place), PATIENCE).await
+}
+
+async fn stock(engine: &Engine) -> (i64, i64, i64) {
+    let get = Message::Inventory(inventory::Command::Get);
+    match engine.ask(Address::inventory("A"), get, PATIENCE).await.unwrap().reply {
+        Reply::Inventory(view) => (view.available, view.reserved, view.sold),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rest_lives_on_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = start(dir.path()).await;
+    let details = product::Details {
+        sku: "A".into(),
+        name: "A".into(),
+        description: "".into(),
+        category: None,
+        price: 1999,
+        currency: Currency::USD,
+    };
+    let create = product::Command::Create { details, stock: 10, tag: None };
+    engine.ask(Address::product(Id(1)), Message::Product(create), PATIENCE).await.unwrap();
+    buy(&engine, 100).await.unwrap();
+
+    // In `decide`: answered, and the entity is as it was.
+    *NEXT.lock() = Some((At::Deciding, Kind::Inventory));
+    let get = Message::Inventory(inventory::Command::Get);
+    let faulted = engine.ask(Address::inventory("A"), get, PATIENCE).await;
+    assert!(matches!(faulted, Err(AskError::Faulted)), "{faulted:?}");
+    assert_eq!(stock(&engine).await, (9, 1, 0));
+
+    // The inventory dies with a reservation submitted: it is rebuilt with it, and the order goes on.
+    *NEXT.lock() = Some((At::Submitted, Kind::Inventory));
+    buy(&engine, 101).await.unwrap();
+    assert_eq!(stock(&engine).await, (8, 2, 0));
+    assert_eq!(engine.node.region.deaths(Address::inventory("A")), 1);
+
+    // The order dies with its opening submitted: the outcome is unknown, and the same key finds it.
+    *NEXT.lock() = Some((At::Submitted, Kind::Order));
+    let unknown = buy(&engine, 102).await;
+    assert!(matches!(unknown, Err(AskError::OutcomeUnknown)), "{unknown:?}");
+    buy(&engine, 102).await.unwrap();
+    assert_eq!(stock(&engine).await, (7, 3, 0));
+    for id in [100, 101, 102] {
+        let get = Message::Order(order::Command::Get);
+        let shown = engine.ask(Address::order(Id(id)), get, PATIENCE).await.unwrap().reply;
+        assert!(matches!(shown, Reply::Order(view) if view.status == order::Status::Created));
+    }
+    engine.drain().await.unwrap();
+}
