@@ -17,7 +17,7 @@ const STATES_A_PUT: usize = 16_384;
 const EVENTS_A_CUT: u64 = 50_000;
 
 /// Resting states are stored early once there are so many: what may wait in memory is bounded.
-const RESTING_AT_MOST: usize = 100_000;
+const RESTING_AT_MOST: usize = 250_000;
 
 /// How often the debt is looked at.
 const LOOK: Duration = Duration::from_millis(100);
