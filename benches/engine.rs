@@ -13,7 +13,7 @@ use relampago_actors::keys::KeyTag;
 use relampago_actors::line::{ProductRef, Wanted};
 use relampago_actors::money::Currency;
 use relampago_actors::order::{self, Buyer, Source};
-use relampago_actors::{Address, Id, Message, product};
+use relampago_actors::{Address, Id, Message, Party, product};
 use relampago_config::{Flags, Settings};
 use relampago_engine::Engine;
 use tokio::runtime::Runtime;
@@ -32,7 +32,7 @@ async fn buy(engine: &Engine, number: u64) {
     let wanted = Wanted { product: ProductRef::Sku(SKU.into()), quantity: 1 };
     let tag = KeyTag { key: id.0, body: 1 };
     let place = order::Command::Place { source: Source::Items(vec![wanted]), buyer: Buyer::default(), tag };
-    engine.ask(Address::order(id), Message::Order(place), PATIENCE).await.unwrap();
+    engine.ask(Address::order(id), Party::Shop, Message::Order(place), PATIENCE).await.unwrap();
 }
 
 async fn start(data: &std::path::Path) -> Engine {
@@ -47,7 +47,7 @@ async fn start(data: &std::path::Path) -> Engine {
         currency: Currency::USD,
     };
     let create = product::Command::Create { details, stock: 1_000_000_000_000, tag: None };
-    engine.ask(Address::product(Id(1)), Message::Product(create), PATIENCE).await.unwrap();
+    engine.ask(Address::product(Id(1)), Party::Shop, Message::Product(create), PATIENCE).await.unwrap();
     engine
 }
 

@@ -325,6 +325,9 @@ impl Entity for Cart {
     }
 
     fn decide(&self, command: Command, cx: &Context<'_>) -> Decision<Self> {
+        if !cx.by.reaches(self.user) {
+            return Decision::reject(Rejection::NotFound);
+        }
         let decided = match command {
             Command::Create { user, currency, tag } => self.create(user, currency, tag, cx),
             Command::Add { wanted, tag } => self.add(&wanted, tag, cx),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
+use crate::access::Party;
 use crate::address::{Address, Effect, Id, Kind, Message, OutsideCall, Rejection, Reply};
 use crate::catalogue::{Card, Catalogue};
 
@@ -49,13 +50,21 @@ pub struct Context<'a> {
     pub catalogue: &'a dyn Catalogue,
     /// The shop's rules.
     pub policy: &'a Policy,
+    /// In whose name the command comes.
+    pub by: Party,
     seen: Cell<Sequence>,
 }
 
 impl<'a> Context<'a> {
-    /// A context at `now`.
+    /// A context at `now`, in the shop's own name.
     pub fn new(now: Millis, catalogue: &'a dyn Catalogue, policy: &'a Policy) -> Self {
-        Self { now, catalogue, policy, seen: Cell::new(0) }
+        Self { now, catalogue, policy, by: Party::Shop, seen: Cell::new(0) }
+    }
+
+    /// The same in another's name.
+    #[must_use]
+    pub fn by(self, by: Party) -> Self {
+        Self { by, ..self }
     }
 
     /// The card of a sku. What is read is noted in [`Context::seen`].

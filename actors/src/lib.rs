@@ -7,8 +7,10 @@
 //! * [`entity`]: the contract between the domain and the engine.
 //! * [`address`]: who is who, and the messages entities send each other.
 //! * [`product`], [`inventory`], [`cart`], [`order`], [`payment`]: the entities.
+//! * [`access`]: who may do what.
 //! * [`money`], [`keys`], [`personal`], [`line`], [`catalogue`]: the values they share.
 
+pub mod access;
 pub mod address;
 pub mod cart;
 pub mod catalogue;
@@ -22,5 +24,6 @@ pub mod payment;
 pub mod personal;
 pub mod product;
 
+pub use access::Party;
 pub use address::{Address, Effect, Id, Kind, Message, OutsideCall, Rejection, Reply};
 pub use entity::{Answer, Context, Decision, Entity, Facets, Millis, Policy, Sequence, Stamp};

@@ -445,6 +445,9 @@ impl Entity for Order {
     }
 
     fn decide(&self, command: Command, cx: &Context<'_>) -> Decision<Self> {
+        if !self.facets().is_none_or(|facets| cx.by.reaches(facets.user)) {
+            return Decision::reject(Rejection::NotFound);
+        }
         match command {
             Command::Place { source, buyer, tag } => self.place(source, buyer, tag, cx),
             Command::ReserveAnswer { attempt, line, stock } => self.reserved(attempt, line, stock, cx),

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use relampago_actors::{
-    Address, Answer, Context, Decision, Effect, Entity, Facets, Id, Kind, Message, Millis, Rejection,
+    Address, Answer, Context, Decision, Effect, Entity, Facets, Id, Kind, Message, Millis, Party, Rejection,
     Sequence, Stamp, cart, inventory, order, payment, product,
 };
 use relampago_snapshots::codec::{self, CodecError, RecordType};
@@ -337,7 +337,8 @@ impl<E: Hostable> Live<E> {
             Answer::Replay(ask) => self.settle(Parked { ask, asker, replay: true }, needs, cx, node),
             Answer::HandOver(to, message) => {
                 let input = Input::Message(message);
-                node.region.deliver(Envelope { to, input, asker: Some(asker), depends: needs }, node);
+                let envelope = Envelope { to, input, asker: Some(asker), depends: needs, by: cx.by };
+                node.region.deliver(envelope, node);
             }
             // A message that nobody is to be told about was sent by a client: a fault of the edge.
             Answer::Nothing => asker.answer(Err(AskError::Faulted)),
@@ -380,8 +381,8 @@ fn fault(at: Address, asker: Option<Asker>, node: &Node) {
 
 impl<E: Hostable> Hosted for Live<E> {
     fn handle(&mut self, envelope: Envelope, node: &Node) {
-        let Envelope { input, asker, depends, .. } = envelope;
-        let (cx, due) = (node.context(), matches!(input, Input::Deadline));
+        let Envelope { input, asker, depends, by, .. } = envelope;
+        let (cx, due) = (node.context().by(by), matches!(input, Input::Deadline));
         self.parked.retain(|parked| !parked.asker.is_gone());
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide(input, &cx)));
         let Ok(Some(Decision { events, effects, answer })) = decided else {
@@ -403,7 +404,8 @@ impl<E: Hostable> Hosted for Live<E> {
             match effect {
                 Effect::Send { to, message } => {
                     let input = Input::Message(message);
-                    node.region.deliver(Envelope { to, input, asker: None, depends: needs }, node);
+                    let by = Party::Shop;
+                    node.region.deliver(Envelope { to, input, asker: None, depends: needs, by }, node);
                 }
                 Effect::Call(call) => node.outbox.call(call, needs, node),
             }

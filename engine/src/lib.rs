@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use relampago_actors::{Address, Message, Sequence};
+use relampago_actors::{Address, Message, Party, Sequence};
 use relampago_config::Settings;
 use tokio::time::timeout;
 
@@ -74,12 +74,19 @@ impl Engine {
         Ok(Self { node, threads: Arc::new(threads) })
     }
 
-    /// Sends a client's command to an entity and waits until the answer may leave, at most for `patience`.
+    /// Sends a client's command to an entity, in the name of `by`, and waits until the answer may leave, at most
+    /// for `patience`.
     /// What was begun goes on when the patience ends.
     ///
     /// # Errors
     /// As [`AskError`] says.
-    pub async fn ask(&self, to: Address, message: Message, patience: Duration) -> Result<Answered, AskError> {
+    pub async fn ask(
+        &self,
+        to: Address,
+        by: Party,
+        message: Message,
+        patience: Duration,
+    ) -> Result<Answered, AskError> {
         let node = &self.node;
         if node.is_stopping() {
             return Err(AskError::Stopping);
@@ -94,7 +101,7 @@ impl Engine {
         let number = permit.number();
         let (asker, answer) = Asker::new(permit);
         let input = Input::Message(message);
-        node.region.deliver(Envelope { to, input, asker: Some(asker), depends: 0 }, node);
+        node.region.deliver(Envelope { to, input, asker: Some(asker), depends: 0, by }, node);
         match timeout(patience, answer).await {
             Ok(answer) => answer.unwrap_or(Err(AskError::OutcomeUnknown)),
             Err(_) if node.admitted.has_joined(number) => Err(AskError::InFlight),

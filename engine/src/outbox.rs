@@ -103,9 +103,7 @@ impl Drop for UnderWay<'_> {
 
 fn tell(node: &Node, payment: Id, asked: Asked, answer: GatewayAnswer) {
     let message = Message::Payment(payment::Command::Gateway { asked, answer });
-    let envelope =
-        Envelope { to: Address::payment(payment), input: Input::Message(message), asker: None, depends: 0 };
-    node.region.deliver(envelope, node);
+    node.region.deliver(Envelope::own(Address::payment(payment), Input::Message(message)), node);
 }
 
 /// Hands on what providers decide later, until the node is gone.

@@ -11,7 +11,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef, MessagingErr};
-use relampago_actors::{Address, Kind, Message, Millis, Sequence};
+use relampago_actors::{Address, Kind, Message, Millis, Party, Sequence};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::hosting::{Hosted, Packed};
@@ -38,6 +38,15 @@ pub(crate) struct Envelope {
     pub(crate) asker: Option<Asker>,
     /// The highest sequence that the message depends on.
     pub(crate) depends: Sequence,
+    /// In whose name it comes.
+    pub(crate) by: Party,
+}
+
+impl Envelope {
+    /// From the engine itself, with nobody waiting.
+    pub(crate) fn own(to: Address, input: Input) -> Self {
+        Self { to, input, asker: None, depends: 0, by: Party::Shop }
+    }
 }
 
 /// What region and shell share about one life of an entity.

@@ -9,7 +9,7 @@ use relampago_actors::keys::KeyTag;
 use relampago_actors::line::{ProductRef, Wanted};
 use relampago_actors::money::Currency;
 use relampago_actors::order::{self, Buyer, Source};
-use relampago_actors::{Address, Id, Kind, Message, Reply, inventory, product};
+use relampago_actors::{Address, Id, Kind, Message, Party, Reply, inventory, product};
 use relampago_config::{Flags, Settings};
 
 use crate::{Answered, AskError, Engine};
@@ -51,12 +51,12 @@ async fn buy(engine: &Engine, order: u128) -> Result<Answered, AskError> {
     let wanted = Wanted { product: ProductRef::Sku("A".into()), quantity: 1 };
     let tag = KeyTag { key: order, body: 1 };
     let place = order::Command::Place { source: Source::Items(vec![wanted]), buyer: Buyer::default(), tag };
-    engine.ask(Address::order(Id(order)), Message::Order(place), PATIENCE).await
+    engine.ask(Address::order(Id(order)), Party::Shop, Message::Order(place), PATIENCE).await
 }
 
 async fn stock(engine: &Engine) -> (i64, i64, i64) {
     let get = Message::Inventory(inventory::Command::Get);
-    match engine.ask(Address::inventory("A"), get, PATIENCE).await.unwrap().reply {
+    match engine.ask(Address::inventory("A"), Party::Shop, get, PATIENCE).await.unwrap().reply {
         Reply::Inventory(view) => (view.available, view.reserved, view.sold),
         other => panic!("{other:?}"),
     }
@@ -75,13 +75,13 @@ async fn the_rest_lives_on_and_nothing_is_lost() {
         currency: Currency::USD,
     };
     let create = product::Command::Create { details, stock: 10, tag: None };
-    engine.ask(Address::product(Id(1)), Message::Product(create), PATIENCE).await.unwrap();
+    engine.ask(Address::product(Id(1)), Party::Shop, Message::Product(create), PATIENCE).await.unwrap();
     buy(&engine, 100).await.unwrap();
 
     // In `decide`: answered, and the entity is as it was.
     *NEXT.lock() = Some((At::Deciding, Kind::Inventory));
     let get = Message::Inventory(inventory::Command::Get);
-    let faulted = engine.ask(Address::inventory("A"), get, PATIENCE).await;
+    let faulted = engine.ask(Address::inventory("A"), Party::Shop, get, PATIENCE).await;
     assert!(matches!(faulted, Err(AskError::Faulted)), "{faulted:?}");
     assert_eq!(stock(&engine).await, (9, 1, 0));
 
@@ -99,7 +99,7 @@ async fn the_rest_lives_on_and_nothing_is_lost() {
     assert_eq!(stock(&engine).await, (7, 3, 0));
     for id in [100, 101, 102] {
         let get = Message::Order(order::Command::Get);
-        let shown = engine.ask(Address::order(Id(id)), get, PATIENCE).await.unwrap().reply;
+        let shown = engine.ask(Address::order(Id(id)), Party::Shop, get, PATIENCE).await.unwrap().reply;
         assert!(matches!(shown, Reply::Order(view) if view.status == order::Status::Created));
     }
     engine.drain().await.unwrap();

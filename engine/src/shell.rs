@@ -224,7 +224,7 @@ impl Actor for Supervisor {
                 node.region.bury(at, who.get_id(), node);
                 // One that dies again and again is left alone until somebody asks for it.
                 if !node.failure.has_come() && node.region.deaths(at) <= DEATHS_REDRIVEN {
-                    let redrive = Envelope { to: at, input: Input::Redrive, asker: None, depends: 0 };
+                    let redrive = Envelope::own(at, Input::Redrive);
                     node.region.deliver(redrive, node);
                 }
             }

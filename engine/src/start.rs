@@ -67,7 +67,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<(Arc<Node>, Threads), S
     start_tasks(&node, late_answers);
     for some in owing.chunks(REDRIVEN_AT_ONCE) {
         for to in some {
-            let redrive = Envelope { to: *to, input: Input::Redrive, asker: None, depends: 0 };
+            let redrive = Envelope::own(*to, Input::Redrive);
             node.region.deliver(redrive, &node);
         }
         tokio::task::yield_now().await;

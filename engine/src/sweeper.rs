@@ -37,7 +37,7 @@ pub(crate) async fn wake(node: Weak<Node>) {
         let crowded = node.region.live_count() > 2 * node.limits.resident;
         let room = if crowded { WOKEN_WHEN_CROWDED } else { WOKEN_A_TICK };
         for to in node.deadlines.due(node.clock.now(), room) {
-            node.region.deliver(Envelope { to, input: Input::Deadline, asker: None, depends: 0 }, &node);
+            node.region.deliver(Envelope::own(to, Input::Deadline), &node);
         }
     }
 }
@@ -76,7 +76,7 @@ fn idle_limit(live: &[Seen], node: &Node) -> u64 {
 fn look_after(seen: &Seen, idle_ms: u64, node: &Node) {
     let at = seen.gate.at;
     if !seen.quiet && seen.idle_ms >= node.limits.redrive.as_millis() as u64 {
-        let redrive = Envelope { to: at, input: Input::Redrive, asker: None, depends: 0 };
+        let redrive = Envelope::own(at, Input::Redrive);
         node.region.nudge(at, ShellMessage::Deliver(redrive));
     }
     if seen.idle_ms >= idle_ms {

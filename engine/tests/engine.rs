@@ -10,7 +10,7 @@ use relampago_actors::line::{ProductRef, Wanted};
 use relampago_actors::money::Currency;
 use relampago_actors::order::{self, Buyer, Source};
 use relampago_actors::payment::{self, Method};
-use relampago_actors::{Address, Id, Message, Rejection, Reply, cart, inventory, product};
+use relampago_actors::{Address, Id, Message, Party, Rejection, Reply, cart, inventory, product};
 use relampago_config::{Flags, Settings};
 use relampago_engine::{Answered, AskError, Engine, StartError};
 use relampago_snapshots::StorageError;
@@ -52,7 +52,7 @@ async fn create(engine: &Engine, id: u128, name: &str, stock: i64) -> Result<Ans
         currency: Currency::USD,
     };
     let command = product::Command::Create { details, stock, tag: Some(tag(id)) };
-    engine.ask(Address::product(Id(id)), Message::Product(command), PATIENCE).await
+    engine.ask(Address::product(Id(id)), Party::Shop, Message::Product(command), PATIENCE).await
 }
 
 async fn buy(engine: &Engine, order: u128, items: &[(&str, u32)]) -> Result<Answered, AskError> {
@@ -61,7 +61,7 @@ async fn buy(engine: &Engine, order: u128, items: &[(&str, u32)]) -> Result<Answ
         .map(|(name, quantity)| Wanted { product: ProductRef::Sku(sku(name)), quantity: *quantity });
     let source = Source::Items(wanted.collect());
     let place = order::Command::Place { source, buyer: Buyer::default(), tag: tag(order) };
-    engine.ask(Address::order(Id(order)), Message::Order(place), PATIENCE).await
+    engine.ask(Address::order(Id(order)), Party::Shop, Message::Order(place), PATIENCE).await
 }
 
 async fn pay(engine: &Engine, payment: u128, order: u128, token: &str) -> Result<Answered, AskError> {
@@ -83,12 +83,13 @@ async fn pay_within(
         manual: false,
         tag: tag(payment),
     };
-    engine.ask(Address::payment(Id(payment)), Message::Payment(command), patience).await
+    engine.ask(Address::payment(Id(payment)), Party::Shop, Message::Payment(command), patience).await
 }
 
 async fn stock(engine: &Engine, name: &str) -> (i64, i64, i64) {
-    let answer =
-        engine.ask(Address::inventory(name), Message::Inventory(inventory::Command::Get), PATIENCE).await;
+    let answer = engine
+        .ask(Address::inventory(name), Party::Shop, Message::Inventory(inventory::Command::Get), PATIENCE)
+        .await;
     match answer.unwrap().reply {
         Reply::Inventory(view) => (view.available, view.reserved, view.sold),
         other => panic!("{other:?}"),
@@ -96,7 +97,8 @@ async fn stock(engine: &Engine, name: &str) -> (i64, i64, i64) {
 }
 
 async fn order(engine: &Engine, id: u128) -> order::View {
-    let answer = engine.ask(Address::order(Id(id)), Message::Order(order::Command::Get), PATIENCE).await;
+    let answer =
+        engine.ask(Address::order(Id(id)), Party::Shop, Message::Order(order::Command::Get), PATIENCE).await;
     match answer.unwrap().reply {
         Reply::Order(view) => *view,
         other => panic!("{other:?}"),
@@ -146,7 +148,7 @@ async fn a_purchase_survives_restarts() {
     assert_eq!(stock(&engine, "A").await, (9, 0, 1));
     assert!(buy(&engine, 100, &[("A", 1)]).await.unwrap().replayed);
     let cancel = Message::Order(order::Command::Cancel { tag: None });
-    engine.ask(Address::order(Id(100)), cancel, PATIENCE).await.unwrap();
+    engine.ask(Address::order(Id(100)), Party::Shop, cancel, PATIENCE).await.unwrap();
     assert_eq!(stock(&engine, "A").await, (10, 0, 0));
     engine.drain().await.unwrap();
 }
@@ -158,17 +160,17 @@ async fn two_keys_on_one_cart_make_one_order() {
     create(&engine, 1, "A", 10).await.unwrap();
     let at = Address::cart(Id(7 << 64));
     let create = cart::Command::Create { user: None, currency: None, tag: None };
-    engine.ask(at, Message::Cart(create), PATIENCE).await.unwrap();
+    engine.ask(at, Party::Shop, Message::Cart(create), PATIENCE).await.unwrap();
     let wanted = Wanted { product: ProductRef::Sku(sku("A")), quantity: 2 };
-    engine.ask(at, Message::Cart(cart::Command::Add { wanted, tag: None }), PATIENCE).await.unwrap();
+    engine.ask(at, Party::Shop, Message::Cart(cart::Command::Add { wanted, tag: None }), PATIENCE).await.unwrap();
     let checkout = |key| {
         let command = cart::Command::Checkout { order: Id(500), buyer: Buyer::default(), tag: tag(key) };
-        engine.ask(at, Message::Cart(command), PATIENCE)
+        engine.ask(at, Party::Shop, Message::Cart(command), PATIENCE)
     };
     let (one, same, other) = tokio::join!(checkout(1), checkout(1), checkout(2));
     assert_eq!(one.unwrap().reply, same.unwrap().reply);
     assert_eq!(rejection(other), order::Rejection::CartCheckedOut { order: Id(500) }.into());
-    let shown = engine.ask(at, Message::Cart(cart::Command::Get), PATIENCE).await.unwrap().reply;
+    let shown = engine.ask(at, Party::Shop, Message::Cart(cart::Command::Get), PATIENCE).await.unwrap().reply;
     assert!(matches!(shown, Reply::Cart(view) if view.status == cart::Status::CheckedOut));
     assert_eq!(stock(&engine, "A").await, (8, 2, 0));
     engine.drain().await.unwrap();

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use relampago_actors::Party;
 use relampago_config::Secret;
 
 use crate::error::{Kind, Problem};
@@ -60,6 +61,11 @@ impl Caller {
             Self::Guest => false,
             Self::Service { role: Role::Admin, .. } => true,
         }
+    }
+
+    /// In whose name the caller asks.
+    pub(crate) fn party(self) -> Party {
+        if self.is_staff() { Party::Shop } else { Party::Guest }
     }
 
     /// What tells the caller's idempotency keys from those of others.

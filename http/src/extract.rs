@@ -219,7 +219,7 @@ impl Call {
     /// # Errors
     /// The engine's; that the outcome is unknown if there is no answer in time.
     pub(crate) async fn try_ask(&self, to: Address, message: Message) -> Result<Answered, AskError> {
-        self.app.engine.ask(to, message, self.app.request_timeout).await
+        self.app.engine.ask(to, self.caller.party(), message, self.app.request_timeout).await
     }
 
     /// Waits for the engine, at most as long as a request may take.

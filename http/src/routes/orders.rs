@@ -1,12 +1,10 @@
 //! `/api/v1/orders`: what became of purchases.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use axum::response::Response;
 use relampago_actors::order::{Command, View};
 use relampago_actors::{Address, Id, Message, Rejection, Reply, order};
-use relampago_engine::{AskError, Engine, OrderQuery};
+use relampago_engine::{AskError, OrderQuery};
 use tokio::task::JoinSet;
 
 use crate::answer::{self, Stamp};
@@ -42,7 +40,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let paging = query.finish()?;
     let page = call.in_time(call.engine().list_orders(&wanted)).await?;
     let ids = page.items.iter().map(|(_, id)| *id);
-    let mut views = call.in_time(views_of(call.engine(), ids, call.app.request_timeout)).await?;
+    let mut views = call.in_time(views_of(&call, ids)).await?;
     // An order may have moved on since it was listed.
     views.retain(|view| wanted.status.is_none_or(|status| view.status == status));
     let last = page.items.last().filter(|_| page.more);
@@ -55,16 +53,13 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 /// The orders with these ids, in their order; all are asked at once. Those that are not there are left out.
-async fn views_of(
-    engine: &Engine,
-    ids: impl Iterator<Item = Id>,
-    patience: Duration,
-) -> Result<Vec<Box<View>>, AskError> {
+async fn views_of(call: &Call, ids: impl Iterator<Item = Id>) -> Result<Vec<Box<View>>, AskError> {
+    let (by, patience) = (call.caller.party(), call.app.request_timeout);
     let mut asked = JoinSet::new();
     for (index, id) in ids.enumerate() {
-        let engine = engine.clone();
+        let engine = call.engine().clone();
         let get = Message::Order(Command::Get);
-        asked.spawn(async move { (index, engine.ask(Address::order(id), get, patience).await) });
+        asked.spawn(async move { (index, engine.ask(Address::order(id), by, get, patience).await) });
     }
     let mut views = Vec::with_capacity(asked.len());
     while let Some(answer) = asked.join_next().await {
