@@ -36,6 +36,9 @@ pub enum StorageError {
         /// Folder of the database.
         path: PathBuf,
     },
+    /// sled's writes would not be synced.
+    #[error("sled's sync_file_range is not replaced: this program is not linked as it should be")]
+    NoBarrier,
     /// Another process has the data folder open.
     #[error("{} is held by another process; stop it or choose another data folder", path.display())]
     InUse {

@@ -19,6 +19,7 @@
 //! `snapshots/` and `snapshots.mark`, `archive/`.
 
 pub mod archive;
+mod barrier;
 pub mod codec;
 mod disk;
 mod error;

@@ -1,8 +1,8 @@
 //! The one place that opens sled and makes it durable.
 //!
 //! Measured on sled 0.34.7, and the reason for this module:
-//! - `flush` does not sync, it only calls `sync_file_range`. [`SledDb::make_durable`] syncs the file `db`
-//!   through a descriptor of its own afterwards.
+//! - `flush` does not sync, it only calls `sync_file_range`, which [`crate::barrier`] replaces. Besides,
+//!   [`SledDb::make_durable`] syncs the file `db` through a descriptor of its own afterwards.
 //! - A page over a quarter of the segment size goes to a file in `blobs/` that is never synced. A leaf page
 //!   holds up to 18 values, so no value may exceed a 72nd of the segment size; [`SledDb::max_value`] is an
 //!   80th. A file in `blobs/` stops everything.
@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use rustix::fs::{Advice, fadvise};
 
 use crate::{
-    StorageError,
+    StorageError, barrier,
     disk::{Disk, DiskOp},
 };
 
@@ -76,6 +76,7 @@ impl SledDb {
                 problem: "must be a power of two from 64 KiB to 16 MiB",
             });
         }
+        barrier::check()?;
         disk.create_folder(dir)?;
         refuse_blobs(dir)?;
         let file_path = dir.join("db");

@@ -1,5 +1,6 @@
 //! Ports to the outside world, each with an embedded default.
 
+mod mail;
 mod simulator;
 
 use std::future::Future;
@@ -9,6 +10,7 @@ use relampago_actors::Id;
 use relampago_actors::payment::{Asked, GatewayAnswer, GatewayCall};
 use tokio::sync::mpsc;
 
+pub use mail::{Letter, Mailbox, NotTaken, Post, Posting};
 pub use simulator::Simulator;
 
 /// A decision that a provider makes on its own, after it has answered "pending".
