@@ -1,15 +1,19 @@
 //! Requests at the edge of the contract: half-sent, odd in form, or repeated after things have moved.
 
+use std::time::{Duration, Instant};
+
 use relampago_load::Request;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::interval;
 
 use crate::api::{any_problem, expect, faults, get, key, order, payment, post, problem, product, send, text};
-use crate::support::{Shop, eventually};
+use crate::support::{Shop, eventually, pass};
 
 const PRODUCTS: &str = "/api/v1/products";
 const ORDERS: &str = "/api/v1/orders";
+const ALIVE: &str = "GET /livez HTTP/1.1\r\nHost: shop\r\n\r\n";
 
 #[tokio::test]
 async fn half_sent_bodies_keep_nobody_out() {
@@ -147,19 +151,145 @@ async fn what_is_not_http_is_a_problem_too() {
         (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(70_000)), 414),
     ];
     for (request, status) in cases {
-        let mut stream = TcpStream::connect(shop.address()).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
-        assert!(head.contains("application/problem+json") && head.contains("x-request-id: "), "{answer}");
-        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
-        assert_eq!(
-            (problem["status"].as_u64(), problem["trace_id"].is_string()),
-            (Some(status), true),
-            "{answer}"
-        );
+        let mut stream = connect(&shop, &request).await;
+        refusal(&to_end(&mut stream).await, status);
     }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_a_408() {
+    let shop = Shop::open(&[("SERVER__HEADER_READ_TIMEOUT", "300ms")]).await;
+    let unfinished = "GET /livez HTTP/1.1\r\nHost: shop\r\nX-Slow: ";
+    let began = Instant::now();
+    let mut stream = connect(&shop, unfinished).await;
+    let problem = refusal(&to_end(&mut stream).await, 408);
+    assert_eq!((&problem["code"], &problem["retryable"]), (&json!("request_timeout"), &json!(true)));
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+
+    // Bytes that keep coming do not help.
+    let (mut reading, mut writing) = connect(&shop, unfinished).await.into_split();
+    let drip = async {
+        let mut ticks = interval(Duration::from_millis(20));
+        while writing.write_all(b"x").await.is_ok() {
+            ticks.tick().await;
+        }
+        std::future::pending().await
+    };
+    let answer = tokio::select! {
+        answer = to_end(&mut reading) => answer,
+        () = drip => unreachable!("it never ends"),
+    };
+    refusal(&answer, 408);
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_behind_another_request_is_a_408() {
+    let shop = Shop::open(&[("SERVER__HEADER_READ_TIMEOUT", "300ms")]).await;
+    // In one piece, so that the server gets the second head's beginning with the first request.
+    let mut stream = connect(&shop, &format!("{ALIVE}{ALIVE}GET /li")).await;
+    for _ in 0..2 {
+        alive(&mut stream).await;
+    }
+    refusal(&to_end(&mut stream).await, 408);
+
+    let mut stream = connect(&shop, ALIVE).await;
+    alive(&mut stream).await;
+    stream.write_all(b"GET /li").await.unwrap();
+    refusal(&to_end(&mut stream).await, 408);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_without_a_word() {
+    let settings = [("SERVER__KEEP_ALIVE_TIMEOUT", "300ms"), ("SERVER__HEADER_READ_TIMEOUT", "300ms")];
+    let shop = Shop::open(&settings).await;
+    // An empty line behind a request is no beginning of another.
+    for end in ["", "\r\n"] {
+        let mut stream = connect(&shop, ALIVE).await;
+        alive(&mut stream).await;
+        let answered = Instant::now();
+        stream.write_all(end.as_bytes()).await.unwrap();
+        assert_eq!(to_end(&mut stream).await, "", "after {end:?}");
+        assert!(answered.elapsed() >= Duration::from_millis(250), "{:?}", answered.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn only_heads_are_held_to_the_time_for_heads() {
+    let shop = Shop::open(&[("SERVER__HEADER_READ_TIMEOUT", "100ms")]).await;
+    let mut silent = connect(&shop, "").await;
+    let mut idle = connect(&shop, ALIVE).await;
+    alive(&mut idle).await;
+    let head = format!("POST {ORDERS} HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n");
+    let mut slow_body =
+        connect(&shop, &format!("{head}Idempotency-Key: {}\r\nContent-Length: 2\r\n\r\n{{", key())).await;
+
+    pass(Instant::now() + Duration::from_millis(500)).await;
+    assert_eq!(to_end(&mut silent).await, "");
+    idle.write_all(ALIVE.as_bytes()).await.unwrap();
+    alive(&mut idle).await;
+    slow_body.write_all(format!("}}{ALIVE}").as_bytes()).await.unwrap();
+    let answer = until(&mut slow_body, "HTTP/1.1 200 OK").await;
+    assert!(answer.starts_with("HTTP/1.1 422 "), "{answer}");
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_the_drain() {
+    let mut shop = Shop::open(&[
+        ("SERVER__DRAIN_TIMEOUT", "1h"),
+        ("SERVER__HEADER_READ_TIMEOUT", "10m"),
+        ("SERVER__KEEP_ALIVE_TIMEOUT", "1h"),
+    ])
+    .await;
+    let mut fresh = connect(&shop, "").await;
+    let mut idle = connect(&shop, ALIVE).await;
+    alive(&mut idle).await;
+    assert!(shop.terminate().await.success());
+    for stream in [&mut fresh, &mut idle] {
+        assert_eq!(to_end(stream).await, "");
+    }
+}
+
+/// A new connection on which `bytes` have been sent.
+async fn connect(shop: &Shop, bytes: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(shop.address()).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    stream
+}
+
+/// All that comes until the server closes.
+async fn to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// What comes up to and including `end`, and no byte more.
+async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(end.as_bytes()) {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+/// Reads the answer to [`ALIVE`].
+async fn alive(stream: &mut TcpStream) {
+    let head = until(stream, "\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+}
+
+/// The problem in a connection's last answer, which must be one of ours with `status`.
+#[track_caller]
+fn refusal(answer: &str, status: u64) -> Value {
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    for header in ["content-type: application/problem+json", "connection: close", "x-request-id: "] {
+        assert!(head.contains(header), "no {header} in {answer}");
+    }
+    let problem: Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&problem["status"], problem["trace_id"].is_string()), (&json!(status), true), "{answer}");
+    problem
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod checkout;
+mod configuration;
 mod contract;
 mod crowd;
 mod edges;

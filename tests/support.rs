@@ -215,7 +215,7 @@ async fn ready_line(stdout: &mut Lines<BufReader<ChildStdout>>) -> Option<Socket
 }
 
 /// The server's binary, built once in the profile of this test.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         // Another build than the usual one, such as one that must fail a test.

@@ -10,18 +10,35 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{MetadataCommand, Package};
 
 /// The workspace crates that each crate may depend on, tests and build included; `None` is any.
-const IMPORTS: [(&str, Option<&[&str]>); 9] = [
+const IMPORTS: [(&str, Option<&[&str]>); 10] = [
     ("relampago-actors", Some(&[])),
     ("relampago-snapshots", Some(&[])),
     ("relampago-config", Some(&[])),
     ("relampago-load", Some(&[])),
     (
         "relampago-engine",
-        Some(&["relampago-actors", "relampago-snapshots", "relampago-config", "relampago-gateways"]),
+        Some(&[
+            "relampago-actors",
+            "relampago-snapshots",
+            "relampago-config",
+            "relampago-gateways",
+            "relampago-keys",
+        ]),
     ),
     // Nested in the engine's folder: the ports to the outside world.
     ("relampago-gateways", Some(&["relampago-actors"])),
-    ("relampago-http", Some(&["relampago-engine", "relampago-actors", "relampago-config", "relampago-load"])),
+    // Nested too: what personal data is sealed and tokens are signed with.
+    ("relampago-keys", Some(&["relampago-actors"])),
+    (
+        "relampago-http",
+        Some(&[
+            "relampago-engine",
+            "relampago-actors",
+            "relampago-config",
+            "relampago-keys",
+            "relampago-load",
+        ]),
+    ),
     ("relampago-benches", None),
     ("relampago-tests", None),
 ];
@@ -33,7 +50,11 @@ const DOMAIN_DEPENDENCIES: [&str; 8] =
 /// Dependencies with a home, and the crates that are their home.
 const HOMES: [(&str, &[&str]); 4] = [
     ("sled", &["relampago-snapshots"]),
-    ("serde_json", &["relampago-http", "relampago-load", "relampago-tests", "relampago-benches"]),
+    // The key ring is a JSON file too.
+    (
+        "serde_json",
+        &["relampago-http", "relampago-keys", "relampago-load", "relampago-tests", "relampago-benches"],
+    ),
     ("axum", &["relampago-http", "relampago-load", "relampago-tests", "relampago-benches"]),
     ("ractor", &["relampago-engine", "relampago-benches", "relampago-tests"]),
 ];

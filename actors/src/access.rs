@@ -116,6 +116,8 @@ pub enum Permission {
     AuditRead = 17,
     /// Rotate keys and see the mail that the embedded mailbox holds.
     SecurityManage = 18,
+    /// Sign in, and set a password.
+    SignIn = 19,
 }
 
 /// A row of the table.
@@ -145,7 +147,7 @@ const fn rule(permission: Permission, scope: &'static str, roles: [u8; 4]) -> Ru
 
 /// Who may do what: guest, customer, staff, admin.
 #[rustfmt::skip]
-pub const TABLE: [Rule; 19] = [
+pub const TABLE: [Rule; 20] = [
     rule(Permission::CatalogueRead,  "catalogue:read",  [1, 1, 1, 1]),
     rule(Permission::CatalogueWrite, "catalogue:write", [0, 0, 1, 1]),
     rule(Permission::StockRead,      "stock:read",      [0, 0, 1, 1]),
@@ -165,6 +167,7 @@ pub const TABLE: [Rule; 19] = [
     rule(Permission::KeysManage,     "keys:manage",     [0, 0, 0, 1]),
     rule(Permission::AuditRead,      "audit:read",      [0, 0, 0, 1]),
     rule(Permission::SecurityManage, "security:manage", [0, 0, 0, 1]),
+    rule(Permission::SignIn,         "auth:sign-in",    [1, 1, 1, 1]),
 ];
 
 impl Permission {
@@ -172,6 +175,18 @@ impl Permission {
     #[must_use]
     pub fn scope(self) -> &'static str {
         TABLE[self as usize].scope
+    }
+
+    /// The wider permission that goes without saying that one needs this one too.
+    const fn included_in(self) -> Option<Self> {
+        match self {
+            Self::CatalogueRead => Some(Self::CatalogueWrite),
+            Self::StockRead => Some(Self::StockWrite),
+            Self::CartsUse | Self::OrdersUse | Self::OrdersList => Some(Self::OrdersManage),
+            Self::PaymentsUse => Some(Self::PaymentsManage),
+            Self::UsersSelf => Some(Self::UsersManage),
+            _ => None,
+        }
     }
 
     /// The permission that a scope names.
@@ -196,15 +211,19 @@ impl Permissions {
         Self::of(|rule| rule.guest)
     }
 
-    /// Whether this one is among them.
+    /// Whether this one is among them, or one that includes it.
     #[must_use]
-    pub const fn allow(self, permission: Permission) -> bool {
+    pub fn allow(self, permission: Permission) -> bool {
+        self.holds(permission) || permission.included_in().is_some_and(|wider| self.holds(wider))
+    }
+
+    const fn holds(self, permission: Permission) -> bool {
         self.0 & (1 << permission as u8) != 0
     }
 
     /// Those in the set, in the order of the table.
     pub fn iter(self) -> impl Iterator<Item = Permission> {
-        TABLE.iter().map(|rule| rule.permission).filter(move |permission| self.allow(*permission))
+        TABLE.iter().map(|rule| rule.permission).filter(move |permission| self.holds(*permission))
     }
 }
 

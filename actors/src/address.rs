@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{cart, inventory, order, payment, product};
+use crate::entity::Sequence;
+use crate::{api_keys, audit, cart, email, inventory, order, payment, product, user};
 
 /// How many slots ids hash to; the unit in which partitions are placed.
 pub const SLOTS: u16 = 1024;
@@ -118,11 +119,29 @@ pub enum Kind {
     Order = 4,
     /// A payment of an order.
     Payment = 5,
+    /// An account or a guest profile.
+    User = 6,
+    /// The claim on an e-mail address.
+    Email = 7,
+    /// The keys of the programs that may call.
+    ApiKeys = 8,
+    /// Who did what in one minute.
+    Audit = 9,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Product, Self::Inventory, Self::Cart, Self::Order, Self::Payment];
+    pub const ALL: [Self; 9] = [
+        Self::Product,
+        Self::Inventory,
+        Self::Cart,
+        Self::Order,
+        Self::Payment,
+        Self::User,
+        Self::Email,
+        Self::ApiKeys,
+        Self::Audit,
+    ];
 
     /// The kind with this stored number.
     #[must_use]
@@ -139,6 +158,10 @@ impl Kind {
             Self::Cart => "cart",
             Self::Order => "order",
             Self::Payment => "payment",
+            Self::User => "user",
+            Self::Email => "email",
+            Self::ApiKeys => "api_keys",
+            Self::Audit => "audit",
         }
     }
 }
@@ -183,6 +206,31 @@ impl Address {
         Self { kind: Kind::Payment, id }
     }
 
+    /// A user by its id.
+    #[must_use]
+    pub const fn user(id: Id) -> Self {
+        Self { kind: Kind::User, id }
+    }
+
+    /// The claim on an e-mail address. Its id is a keyed hash of the normalised address ([`Id::keyed`]), so that
+    /// an address has one claim only and the id tells nothing of it.
+    #[must_use]
+    pub const fn email(id: Id) -> Self {
+        Self { kind: Kind::Email, id }
+    }
+
+    /// The one entity with all API keys.
+    #[must_use]
+    pub fn api_keys() -> Self {
+        Self { kind: Kind::ApiKeys, id: Id::derived("api keys", &[]) }
+    }
+
+    /// What was done in a minute; they are counted since the Unix epoch.
+    #[must_use]
+    pub fn audit(minute: u64) -> Self {
+        Self { kind: Kind::Audit, id: Id::derived("audit", &[&minute.to_be_bytes()]) }
+    }
+
     /// The slot of this address, `0..SLOTS`. Kinds of one id share a slot on purpose.
     #[must_use]
     pub const fn slot(self) -> u16 {
@@ -220,6 +268,14 @@ pub enum Message {
     Order(order::Command),
     /// To a payment.
     Payment(payment::Command),
+    /// To a user.
+    User(user::Command),
+    /// To the claim on an e-mail address.
+    Email(email::Command),
+    /// To the API keys.
+    ApiKeys(api_keys::Command),
+    /// To the record of a minute.
+    Audit(audit::Command),
 }
 
 /// A call on the outside world, owed until its answer is recorded.
@@ -227,6 +283,13 @@ pub enum Message {
 pub enum OutsideCall {
     /// A payment provider is to do something; it answers the payment entity.
     Gateway(payment::GatewayCall),
+    /// A mail is to be sent; [`user::Command::MailSent`] answers.
+    Mail(user::Mail),
+    /// The key of a user's personal data is to be destroyed; [`user::Command::KeyDestroyed`] answers.
+    DestroyKey {
+        /// Whose.
+        user: Id,
+    },
 }
 
 /// What an entity owes after an event.
@@ -262,6 +325,24 @@ pub enum Reply {
     Violations(Vec<order::Violation>),
     /// Done, nothing to show.
     Done,
+    /// A user.
+    User(Box<user::View>),
+    /// A postal address of a user.
+    PostalAddress(user::PostalAddress),
+    /// All of a user, oldest first.
+    PostalAddresses(Vec<user::PostalAddress>),
+    /// What a sign-in is checked against.
+    Credentials(Box<user::Credentials>),
+    /// A session that is live.
+    Session(user::SessionView),
+    /// Whose an e-mail address is, if anybody's.
+    Owner(Option<Id>),
+    /// An API key.
+    ApiKey(Box<api_keys::View>),
+    /// All API keys, oldest first.
+    ApiKeys(Vec<api_keys::View>),
+    /// Who did what in a minute, in the order of recording.
+    Audit(Vec<(Sequence, audit::Entry)>),
 }
 
 /// What a client gets when the domain says no.
@@ -285,4 +366,10 @@ pub enum Rejection {
     /// The idempotency key was used with another body.
     #[error("the idempotency key was used before with another request body")]
     KeyReused,
+    /// By a user.
+    #[error(transparent)]
+    User(#[from] user::Rejection),
+    /// By the API keys.
+    #[error(transparent)]
+    ApiKey(#[from] api_keys::Rejection),
 }

@@ -6,14 +6,18 @@
 //!
 //! * [`entity`]: the contract between the domain and the engine.
 //! * [`address`]: who is who, and the messages entities send each other.
-//! * [`product`], [`inventory`], [`cart`], [`order`], [`payment`]: the entities.
+//! * [`product`], [`inventory`], [`cart`], [`order`], [`payment`]: what is sold, and the sale.
+//! * [`user`], [`email`], [`api_keys`], [`audit`]: who they are, and what they did.
 //! * [`access`]: who may do what.
-//! * [`money`], [`keys`], [`personal`], [`line`], [`catalogue`]: the values they share.
+//! * [`money`], [`keys`], [`personal`], [`secret`], [`line`], [`catalogue`]: the values they share.
 
 pub mod access;
 pub mod address;
+pub mod api_keys;
+pub mod audit;
 pub mod cart;
 pub mod catalogue;
+pub mod email;
 pub mod entity;
 pub mod inventory;
 pub mod keys;
@@ -23,6 +27,8 @@ pub mod order;
 pub mod payment;
 pub mod personal;
 pub mod product;
+pub mod secret;
+pub mod user;
 
 pub use access::Party;
 pub use address::{Address, Effect, Id, Kind, Message, OutsideCall, Rejection, Reply};

@@ -5,6 +5,7 @@
 //! key, and erasing is destroying the key. So encryption needs no migration of what is stored.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,24 @@ impl Personal {
     #[must_use]
     pub fn clear(text: &str) -> Self {
         Self { key: 0, bytes: text.as_bytes().into() }
+    }
+
+    /// Puts what was encrypted under a key into an envelope.
+    #[must_use]
+    pub fn sealed(key: NonZeroU32, bytes: impl Into<Box<[u8]>>) -> Self {
+        Self { key: key.get(), bytes: bytes.into() }
+    }
+
+    /// The id of the key it is encrypted under; 0 if it is not.
+    #[must_use]
+    pub const fn key(&self) -> u32 {
+        self.key
+    }
+
+    /// What is in the envelope: the clear text's bytes under key 0, else what [`Personal::sealed`] was given.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The text, if it is not encrypted.
@@ -44,5 +63,12 @@ mod tests {
         let secret = Personal::clear("ana@example.com");
         assert_eq!(format!("{secret:?}"), "Personal(key 0, 15 bytes)");
         assert_eq!(secret.text(), Some("ana@example.com"));
+    }
+
+    #[test]
+    fn what_is_sealed_has_no_text() {
+        let sealed = Personal::sealed(NonZeroU32::MIN, *b"ciphertext");
+        assert_eq!((sealed.key(), sealed.bytes(), sealed.text()), (1, b"ciphertext".as_slice(), None));
+        assert_eq!(format!("{sealed:?}"), "Personal(key 1, 10 bytes)");
     }
 }

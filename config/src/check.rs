@@ -1,17 +1,19 @@
 //! Which settings exist, what is accepted for each, and the rules between them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use iso_currency::Currency;
 
 use crate::layers::Layers;
-use crate::reader::Reader;
+use crate::reader::{Reader, Remarks};
 use crate::settings::{
-    Auth, Carts, Data, Engine, Journal, Locale, Log, LogFormat, Orders, Payments, Server, Settings, Shop,
+    Auth, Carts, Configuration, Data, Engine, Journal, Locale, Log, LogFormat, Mail, Orders, Payments,
+    Profile, Security, Server, Settings, Shop,
 };
-use crate::{ConfigError, Flags, Secret};
+use crate::{ConfigError, Flags, production};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -32,9 +34,9 @@ const PARTITIONS: usize = 1;
 
 const API_KEY: &str = "8 to 255 visible ASCII characters";
 
-impl Settings {
+impl Configuration {
     /// Merges the embedded defaults, `file`, `env` (variables that start with `RELAMPAGO_`) and `flags`, later
-    /// ones over earlier ones, and checks the result.
+    /// ones over earlier ones, and checks the result. Reads the files of secrets, and nothing in the data folder.
     ///
     /// # Errors
     /// [`ConfigError::Unreadable`] and [`ConfigError::Malformed`] for the file; [`ConfigError::Faults`] with
@@ -45,22 +47,44 @@ impl Settings {
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(Layers::read(file, flags, env)?);
-        let settings = Self {
-            server: server(&mut reader),
-            data: Data { dir: reader.path("data.dir") },
-            journal: journal(&mut reader),
-            engine: engine(&mut reader),
-            orders: Orders {
-                reservation_ttl: reader.duration("orders.reservation_ttl", 10 * MILLISECOND..=30 * DAY),
-            },
-            carts: Carts { ttl: reader.duration("carts.ttl", 10 * MILLISECOND..=3650 * DAY) },
-            payments: payments(&mut reader),
-            auth: auth(&mut reader),
-            shop: shop(&mut reader),
-            log: log(&mut reader),
-        };
+        let settings = settings(&mut reader);
         check_order_of_timeouts(&settings, &mut reader);
-        reader.finish().map(|()| settings)
+        production::check(&settings, &mut reader);
+        let Remarks { warnings, origins } = reader.finish()?;
+        Ok(Self { settings, warnings, origins })
+    }
+}
+
+impl Settings {
+    /// [`Configuration::load`] for those who want the settings alone.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn load(
+        file: Option<&Path>,
+        flags: Flags,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Configuration::load(file, flags, env).map(|configuration| configuration.settings)
+    }
+}
+
+fn settings(reader: &mut Reader) -> Settings {
+    Settings {
+        server: server(reader),
+        data: Data { dir: reader.path("data.dir") },
+        journal: journal(reader),
+        engine: engine(reader),
+        orders: Orders {
+            reservation_ttl: reader.duration("orders.reservation_ttl", 10 * MILLISECOND..=30 * DAY),
+        },
+        carts: Carts { ttl: reader.duration("carts.ttl", 10 * MILLISECOND..=3650 * DAY) },
+        payments: payments(reader),
+        auth: auth(reader),
+        security: security(reader),
+        mail: mail(reader),
+        shop: shop(reader),
+        log: log(reader),
     }
 }
 
@@ -75,15 +99,32 @@ fn server(reader: &mut Reader) -> Server {
         ),
         request_timeout: reader.duration("server.request_timeout", 100 * MILLISECOND..=10 * MINUTE),
         header_read_timeout: reader.duration("server.header_read_timeout", 100 * MILLISECOND..=10 * MINUTE),
+        keep_alive_timeout: reader.duration("server.keep_alive_timeout", 100 * MILLISECOND..=HOUR),
         body_limit_bytes: in_memory(reader.bytes("server.body_limit_bytes", KIB..=64 * MIB, 1)),
         max_in_flight: reader.count("server.max_in_flight", 1..=1_000_000),
         max_connections: reader.count("server.max_connections", 1..=1_000_000),
         drain_timeout: reader.duration("server.drain_timeout", Duration::ZERO..=HOUR),
         worker_threads: reader.count("server.worker_threads", 0..=MOST_THREADS),
+        trusted_proxies: reader.value(
+            "server.trusted_proxies",
+            "IP addresses and networks such as 10.0.0.0/8, ::1",
+            Vec::new(),
+            networks,
+        ),
     }
 }
 
+/// A list with commas; empty text is an empty one.
+fn networks(text: &str) -> Option<Vec<String>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let is_network = |text: &str| text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok();
+    text.split(',').map(str::trim).map(|network| is_network(network).then(|| network.to_owned())).collect()
+}
+
 fn journal(reader: &mut Reader) -> Journal {
+    const ARCHIVE_RETENTION: &str = "journal.archive_retention_bytes";
     Journal {
         segment_bytes: reader.bytes("journal.segment_bytes", 64 * KIB..=4 * GIB, LOG_BLOCK_BYTES),
         segments: reader.count("journal.segments", 2..=64),
@@ -92,7 +133,8 @@ fn journal(reader: &mut Reader) -> Journal {
         gather_percent: reader.count("journal.gather_percent", 1..=100),
         sled_segment_bytes: sled_segment(reader),
         cache_bytes: reader.bytes("journal.cache_bytes", MIB..=TIB, 1),
-        archive_retention_bytes: reader.optional_bytes("journal.archive_retention_bytes", MIB..=1024 * TIB),
+        archive_retention_bytes: reader
+            .optional(ARCHIVE_RETENTION, |reader| reader.bytes(ARCHIVE_RETENTION, MIB..=1024 * TIB, 1)),
     }
 }
 
@@ -128,29 +170,60 @@ fn payments(reader: &mut Reader) -> Payments {
 }
 
 fn auth(reader: &mut Reader) -> Auth {
-    const KEY: &str = "auth.bootstrap_api_key";
-    const FILE: &str = "auth.bootstrap_api_key_file";
-    let direct = reader.optional_secret(KEY, API_KEY, is_api_key);
-    let file = reader.optional_path(FILE);
-    if direct.is_some() && file.is_some() {
-        reader.refuse(FILE, "nothing, since auth.bootstrap_api_key is given too");
+    Auth {
+        bootstrap_api_key: reader.secret("auth.bootstrap_api_key", API_KEY, is_api_key),
+        issuer: name(reader, "auth.issuer"),
+        audience: name(reader, "auth.audience"),
+        access_token_ttl: reader.duration("auth.access_token_ttl", SECOND..=DAY),
+        refresh_token_ttl: reader.duration("auth.refresh_token_ttl", SECOND..=365 * DAY),
+        reset_token_ttl: reader.duration("auth.reset_token_ttl", SECOND..=7 * DAY),
+        verification_ttl: reader.duration("auth.verification_ttl", SECOND..=30 * DAY),
+        password_threads: reader.count("auth.password_threads", 0..=64),
+        password_queue: reader.count("auth.password_queue", 1..=10_000),
     }
-    let read = file.as_deref().filter(|_| direct.is_none()).and_then(|path| api_key_in(path, FILE, reader));
-    Auth { bootstrap_api_key: direct.or(read), bootstrap_api_key_file: file }
 }
 
 fn is_api_key(text: &str) -> bool {
     (8..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The key in a file; white space round it, such as the last line's end, does not count.
-fn api_key_in(path: &Path, key: &'static str, reader: &mut Reader) -> Option<Secret> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|error| reader.refuse_file(key, path.to_owned(), error.kind())).ok()?;
-    if !is_api_key(text.trim()) {
-        reader.refuse(key, &format!("a file that holds {API_KEY}"));
+/// A name that stands in tokens.
+fn name(reader: &mut Reader, key: &str) -> String {
+    reader.value(key, "1 to 255 characters, no control characters", String::new(), |text| {
+        let accepted = (1..=255).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        accepted.then(|| text.to_owned())
+    })
+}
+
+fn security(reader: &mut Reader) -> Security {
+    const KEYS_FILE: &str = "security.keys_file";
+    Security {
+        profile: reader.value(
+            "security.profile",
+            "development or production",
+            Profile::Development,
+            |text| {
+                [Profile::Development, Profile::Production].into_iter().find(|profile| profile.name() == text)
+            },
+        ),
+        keys_file: reader.optional(KEYS_FILE, |reader| reader.path(KEYS_FILE)),
     }
-    Some(Secret::new(text.trim()))
+}
+
+fn mail(reader: &mut Reader) -> Mail {
+    const LINK: &str = "mail.link";
+    let expected = "an address that starts with http:// or https://";
+    let read = |reader: &mut Reader| {
+        reader.value(LINK, expected, String::new(), |text| is_web_address(text).then(|| text.to_owned()))
+    };
+    Mail { link: reader.optional(LINK, read) }
+}
+
+/// As much as can be told without asking: the page itself is the storefront's.
+fn is_web_address(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| host.starts_with(|c: char| c.is_alphanumeric() || c == '['))
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 fn shop(reader: &mut Reader) -> Shop {

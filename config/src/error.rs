@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::Weakness;
+
 /// Why settings could not be loaded.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -79,6 +81,48 @@ pub enum Fault {
         /// What the operating system said.
         reason: std::io::ErrorKind,
     },
+    /// The value, or the lack of one, is dangerous.
+    #[error("{key} ({origin}): {risk}")]
+    Risky {
+        /// Dotted name.
+        key: String,
+        /// Where it was given.
+        origin: String,
+        /// What could come of it.
+        risk: Risk,
+    },
+}
+
+/// What makes a setting dangerous. Its `Display` says what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Risk {
+    /// The keys would be made beside the data that they protect.
+    #[error("production keeps its keys apart from its data; name a file outside data.dir")]
+    NoKeysFile,
+    /// The file of the keys is inside the data folder.
+    #[error(
+        "{} is inside data.dir, so every copy of the data has the keys to it; move the file out and name its new place",
+        path.display()
+    )]
+    KeysInData {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The secret can be guessed.
+    #[error("too weak for production: {}; `openssl rand -base64 48` makes a good one", reasons(.0))]
+    Weak(Vec<Weakness>),
+    /// Others than its owner can use the file of a secret.
+    #[error("others can use {} (mode {mode:03o}); chmod 600 it", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+fn reasons(weaknesses: &[Weakness]) -> String {
+    Vec::from_iter(weaknesses.iter().map(Weakness::to_string)).join(", ")
 }
 
 fn listed(faults: &[Fault]) -> impl fmt::Display {

@@ -11,6 +11,8 @@ use figment::{Figment, Metadata, Profile, Provider};
 use crate::{ConfigError, Fault};
 
 const DEFAULTS: &str = include_str!("../default.toml");
+/// The origin of every value that nobody has given.
+pub(crate) const DEFAULT_ORIGIN: &str = "by default";
 const PREFIX: &str = "RELAMPAGO_";
 
 /// Settings given on the command line; they override everything else.
@@ -47,7 +49,10 @@ impl Layers {
         flags: Flags,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut merged = Figment::from(Layer::toml(Path::new("default.toml"), DEFAULTS)?);
+        let mut merged = Figment::from(Layer {
+            origin: DEFAULT_ORIGIN.into(),
+            ..Layer::toml(Path::new("default.toml"), DEFAULTS)?
+        });
         if let Some(path) = file {
             merged = merged.merge(Layer::file(path)?);
         }

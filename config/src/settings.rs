@@ -1,10 +1,23 @@
 //! The checked settings. Units, defaults and meaning of every field stand in `default.toml`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Secret;
+use crate::{Fault, Secret};
+
+/// Settings with what there is to say about them. Made by [`Configuration::load`]; shown as TOML like
+/// [`Settings`], with the origin of every value that is not a default, by `Display`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// The settings.
+    pub settings: Settings,
+    /// What should be looked at, but stops nothing.
+    pub warnings: Vec<Fault>,
+    /// Where each value that is not a default comes from, by dotted key.
+    pub origins: BTreeMap<String, String>,
+}
 
 /// Every setting, checked. Made by [`Settings::load`]; shown as TOML, without secrets, by `Display`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +38,21 @@ pub struct Settings {
     pub payments: Payments,
     /// Who may call.
     pub auth: Auth,
+    /// How strict we are, and where the keys are.
+    pub security: Security,
+    /// Mail to customers.
+    pub mail: Mail,
     /// The shop's own defaults.
     pub shop: Shop,
     /// Logs.
     pub log: Log,
+}
+
+impl Settings {
+    /// The file of the master and signing keys: `security.keys_file`, or else `keys.json` in the data folder.
+    pub fn keys_file(&self) -> PathBuf {
+        self.security.keys_file.clone().unwrap_or_else(|| self.data.dir.join("keys.json"))
+    }
 }
 
 /// Limits and timeouts of the HTTP front.
@@ -38,8 +62,10 @@ pub struct Server {
     pub addr: SocketAddr,
     /// Longest time from a request read to its answer.
     pub request_timeout: Duration,
-    /// Longest time from a request's first byte to its last header.
+    /// Longest time from a request's first byte to its last header, and from a new connection to its first byte.
     pub header_read_timeout: Duration,
+    /// Longest time from an answer to the first byte of the next request on its connection.
+    pub keep_alive_timeout: Duration,
     /// Largest request body.
     pub body_limit_bytes: usize,
     /// Requests worked on at once; at least 1.
@@ -50,6 +76,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Threads of the runtime; 0 is one for each core.
     pub worker_threads: usize,
+    /// IP addresses and networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
 }
 
 /// Where the data is.
@@ -129,8 +157,57 @@ pub struct Payments {
 pub struct Auth {
     /// Admin API key, 8 to 255 visible ASCII characters, given directly or through the file.
     pub bootstrap_api_key: Option<Secret>,
-    /// The file that `bootstrap_api_key` was read from, if it was.
-    pub bootstrap_api_key_file: Option<PathBuf>,
+    /// Who signs access tokens, their `iss`; 1 to 255 characters.
+    pub issuer: String,
+    /// Whom access tokens are for, their `aud`; 1 to 255 characters.
+    pub audience: String,
+    /// How long an access token is good for.
+    pub access_token_ttl: Duration,
+    /// How long a session lives without a refresh.
+    pub refresh_token_ttl: Duration,
+    /// How long a mailed token sets a password.
+    pub reset_token_ttl: Duration,
+    /// How long a mailed token verifies an address.
+    pub verification_ttl: Duration,
+    /// Passwords hashed at once; 0 is half the cores.
+    pub password_threads: usize,
+    /// Passwords that wait to be hashed; at least 1.
+    pub password_queue: usize,
+}
+
+/// How strict we are, and where the keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// What the node is used for.
+    pub profile: Profile,
+    /// The file of the master and signing keys; see [`Settings::keys_file`].
+    pub keys_file: Option<PathBuf>,
+}
+
+/// What a node is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Weak secrets are accepted, and keys beside the data.
+    Development,
+    /// Neither is.
+    Production,
+}
+
+impl Profile {
+    /// As the setting spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// Mail to customers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Address of the storefront's page for mailed tokens, ready for the token to be put behind it.
+    pub link: Option<String>,
 }
 
 /// The shop's own defaults.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use relampago_config::{ConfigError, Fault, Flags, Locale, LogFormat, Settings};
+use relampago_config::{ConfigError, Configuration, Fault, Flags, Locale, LogFormat, Profile, Settings};
 
 const DEFAULTS: &str = include_str!("../default.toml");
 
@@ -56,8 +56,15 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(settings.journal.archive_retention_bytes, None);
     assert_eq!(settings.orders.reservation_ttl, Duration::from_secs(900));
     assert_eq!(settings.carts.ttl, Duration::from_secs(30 * 86_400));
+    assert_eq!(settings.server.trusted_proxies, [""; 0]);
     assert_eq!(settings.auth.bootstrap_api_key, None);
-    assert_eq!(settings.auth.bootstrap_api_key_file, None);
+    assert_eq!(settings.auth.issuer, "relampago");
+    assert_eq!(settings.auth.access_token_ttl, Duration::from_secs(900));
+    assert_eq!(settings.auth.verification_ttl, Duration::from_secs(86_400));
+    assert_eq!(settings.security.profile, Profile::Development);
+    assert_eq!(settings.security.keys_file, None);
+    assert_eq!(settings.keys_file(), PathBuf::from("./data/keys.json"));
+    assert_eq!(settings.mail.link, None);
     assert_eq!(settings.shop.currency, "USD");
     assert_eq!(settings.shop.locale, Locale::En);
     assert_eq!(settings.log.format, LogFormat::Auto);
@@ -96,6 +103,8 @@ fn refused_values_name_key_value_origin_and_what_is_accepted() {
     let whole = "a whole number from 1 to 1000000";
     let duration = "a duration such as 250ms, 6s or 15m, from 100ms to 10m";
     let size = "a size such as 65536, 64KiB or 32MiB, from 64KiB to 4GiB, a multiple of 4096";
+    let networks = "IP addresses and networks such as 10.0.0.0/8, ::1";
+    let link = "an address that starts with http:// or https://";
     for (key, value, expected) in [
         ("server.addr", "localhost", "an IP address and port such as 127.0.0.1:8080"),
         ("server.addr", "", "an IP address and port such as 127.0.0.1:8080"),
@@ -108,6 +117,7 @@ fn refused_values_name_key_value_origin_and_what_is_accepted() {
         ("server.header_read_timeout", "99ms", duration),
         ("server.header_read_timeout", "11m", duration),
         ("server.header_read_timeout", "soon", duration),
+        ("server.keep_alive_timeout", "61m", "a duration such as 250ms, 6s or 15m, from 100ms to 1h"),
         ("journal.segment_bytes", "60KiB", size),
         ("journal.segment_bytes", "65537", size),
         ("journal.segment_bytes", "32MB", size),
@@ -120,6 +130,22 @@ fn refused_values_name_key_value_origin_and_what_is_accepted() {
             "a size such as 65536, 64KiB or 32MiB, from 1MiB to 1024TiB",
         ),
         ("data.dir", "", "a path"),
+        ("server.trusted_proxies", "10.0.0.0/33", networks),
+        ("server.trusted_proxies", "10.0.0.0/8,", networks),
+        ("server.trusted_proxies", "proxy.internal", networks),
+        ("auth.issuer", "", "1 to 255 characters, no control characters"),
+        ("auth.audience", &"a".repeat(256), "1 to 255 characters, no control characters"),
+        ("auth.access_token_ttl", "25h", "a duration such as 250ms, 6s or 15m, from 1s to 1d"),
+        ("auth.refresh_token_ttl", "366d", "a duration such as 250ms, 6s or 15m, from 1s to 365d"),
+        ("auth.reset_token_ttl", "8d", "a duration such as 250ms, 6s or 15m, from 1s to 7d"),
+        ("auth.verification_ttl", "999ms", "a duration such as 250ms, 6s or 15m, from 1s to 30d"),
+        ("auth.password_threads", "65", "a whole number from 0 to 64"),
+        ("auth.password_queue", "0", "a whole number from 1 to 10000"),
+        ("security.profile", "Production", "development or production"),
+        ("mail.link", "shop.example.com/reset", link),
+        ("mail.link", "https://", link),
+        ("mail.link", "ftp://shop.example.com", link),
+        ("mail.link", "https://shop.example.com/a b", link),
         ("shop.currency", "usd", "an ISO 4217 code in capitals such as USD"),
         ("shop.currency", "ABC", "an ISO 4217 code in capitals such as USD"),
         ("shop.locale", "fr", "en or es"),
@@ -151,7 +177,7 @@ fn all_faults_come_at_once() {
     ];
     let message = load(Some(file.path()), &env).unwrap_err().to_string();
     let origin = format!("in {}", file.path().display());
-    let sections = "auth, carts, data, engine, journal, log, orders, payments, server, shop";
+    let sections = "auth, carts, data, engine, journal, log, mail, orders, payments, security, server, shop";
     for line in [
         "7 settings refused:".to_owned(),
         format!("colour ({origin}): unknown setting; the sections are {sections}"),
@@ -214,17 +240,25 @@ fn the_api_key_may_stand_in_a_file() {
     let path = good.path().to_str().unwrap();
     let settings = load(None, &[(FILE, path), (DIRECT, "")]).unwrap();
     assert_eq!(settings.auth.bootstrap_api_key.as_ref().unwrap().expose(), "sesame-from-a-file");
-    assert_eq!(settings.auth.bootstrap_api_key_file.as_deref(), Some(good.path()));
+    assert_eq!(settings.auth.bootstrap_api_key.as_ref().unwrap().file(), Some(good.path()));
     assert!(!settings.to_string().contains("sesame"));
 
     let short = file("short\n");
     let short_path = short.path().to_str().unwrap();
+    let long = file(&"long".repeat(20_000));
+    let long_path = long.path().to_str().unwrap();
+    let table = file("[auth.bootstrap_api_key_file]\npath = \"sesame\"\n");
+    let found = faults(load(Some(table.path()), &[]));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].to_string().contains("(a table or list)"), "{}", found[0]);
+
     for (env, message) in [
         (
             &[(FILE, path), (DIRECT, "sesame123")][..],
             "expected nothing, since auth.bootstrap_api_key is given too",
         ),
         (&[(FILE, short_path)], "expected a file that holds 8 to 255 visible ASCII characters"),
+        (&[(FILE, long_path)], "invalid data"),
         (&[(FILE, "no/such")], "entity not found"),
     ] {
         let found = faults(load(None, env));
@@ -240,6 +274,9 @@ fn what_is_shown_can_be_loaded_again() {
         ("RELAMPAGO_CARTS__TTL", "400d"),
         ("RELAMPAGO_DATA__DIR", "C:\\shop \"one\"\n"),
         ("RELAMPAGO_JOURNAL__ARCHIVE_RETENTION_BYTES", "3GiB"),
+        ("RELAMPAGO_SERVER__TRUSTED_PROXIES", "10.0.0.0/8 ,::1"),
+        ("RELAMPAGO_SECURITY__KEYS_FILE", "/srv/keys.json"),
+        ("RELAMPAGO_MAIL__LINK", "https://shop.example.com/account?token="),
         ("RELAMPAGO_SHOP__LOCALE", "es"),
         ("RELAMPAGO_LOG__FORMAT", "json"),
     ];
@@ -257,7 +294,10 @@ fn every_setting_is_shown_and_settable() {
         // The key and its file are alternatives; only the one that is used is shown.
         assert!(shown.contains(&key) || key == "auth.bootstrap_api_key_file", "{key} is not shown");
         match load(None, &[(&variable(&key), "\u{1}")]) {
-            Ok(_) => assert!(matches!(&*key, "data.dir" | "log.filter"), "{key} takes anything"),
+            Ok(_) => assert!(
+                matches!(&*key, "data.dir" | "log.filter" | "security.keys_file"),
+                "{key} takes anything"
+            ),
             Err(error) => assert!(error.to_string().contains(&key), "{error}"),
         }
     }
@@ -269,4 +309,69 @@ fn a_syntax_error_does_not_show_the_line_it_is_in() {
     let error = load(Some(broken.path()), &[]).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("sesame"), "{error}");
     assert!(error.to_string().contains("line 2"), "{error}");
+}
+
+#[test]
+fn a_configuration_shows_where_its_values_come_from() {
+    let key = file("sesame-from-a-file\n");
+    let file = file(&format!(
+        "[shop]\ncurrency = \"EUR\"\n[auth]\nbootstrap_api_key_file = \"{}\"\n",
+        key.path().display()
+    ));
+    let flags = Flags { addr: Some("[::1]:3".parse().unwrap()), data: None };
+    let env = [("RELAMPAGO_SHOP__LOCALE".to_owned(), "es".to_owned())];
+    let configuration = Configuration::load(Some(file.path()), flags, env.into_iter()).unwrap();
+    let shown = configuration.to_string();
+    let origin = format!("in {}", file.path().display());
+    for line in [
+        "addr = \"[::1]:3\"  # from --addr".to_owned(),
+        "max_in_flight = 4096".to_owned(),
+        format!("currency = \"EUR\"  # {origin}"),
+        "locale = \"es\"  # from RELAMPAGO_SHOP__LOCALE".to_owned(),
+        format!("bootstrap_api_key_file = \"{}\"  # {origin}", key.path().display()),
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\nis missing in\n{shown}");
+    }
+    let again = self::file(&shown);
+    assert_eq!(load(Some(again.path()), &[]).unwrap(), configuration.settings);
+}
+
+/// Its variables are commented out, one a line, without blanks; everything else is prose.
+fn example() -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.env.example");
+    let text = std::fs::read_to_string(path).unwrap();
+    let given = text.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
+    given
+        .filter(|(name, _)| name.starts_with("RELAMPAGO_"))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_example_of_an_environment_is_accepted() {
+    let known: Vec<String> = keys(DEFAULTS).iter().map(|key| variable(key)).collect();
+    let example = example();
+    assert!(example.len() > 10, "{example:?}");
+    let unknown: Vec<_> = example.iter().filter(|(name, _)| !known.contains(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+
+    // A secret stands in it by its file alone; those files are not here.
+    let secrets: Vec<&String> = known.iter().filter(|name| known.contains(&format!("{name}_FILE"))).collect();
+    let direct: Vec<_> = example.iter().filter(|(name, _)| secrets.contains(&name)).collect();
+    assert!(!secrets.is_empty() && direct.is_empty(), "{direct:?}");
+    let is_twin = |name: &str| name.strip_suffix("_FILE").is_some_and(|key| known.iter().any(|k| k == key));
+    let others = example.into_iter().filter(|(name, _)| !is_twin(name));
+    let settings = Settings::load(None, Flags::default(), others).unwrap();
+    assert_eq!(settings.security.profile, Profile::Production);
+}
+
+#[test]
+fn nothing_in_the_example_is_taken_for_a_secret() {
+    for (name, value) in example() {
+        let env =
+            [("RELAMPAGO_SECURITY__PROFILE", "production"), ("RELAMPAGO_AUTH__BOOTSTRAP_API_KEY", &value)];
+        let found = faults(load(None, &env));
+        let refused = |fault: &Fault| fault.to_string().starts_with("auth.bootstrap_api_key ");
+        assert!(found.iter().any(refused), "{name}: {found:?}");
+    }
 }

@@ -90,6 +90,18 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The journal is there and the keys of the personal data in it are not.
+    #[error(
+        "{} is missing, without which personal data cannot be read: restore the data folder as a whole",
+        vault.display()
+    )]
+    VaultMissing {
+        /// The file.
+        vault: std::path::PathBuf,
+    },
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] relampago_keys::KeysError),
     /// The operating system refused something.
     #[error("{what}: {source}")]
     System {

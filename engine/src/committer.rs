@@ -78,6 +78,13 @@ impl Committer {
         self.durable.load(Ordering::Acquire)
     }
 
+    /// Answers and others that wait until the journal is durable up to what they need.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        let queue = self.queue.lock();
+        queue.waiting.len() + queue.watching.len()
+    }
+
     /// The sequence that the next event gets, or an earlier one.
     pub(crate) fn next(&self) -> Sequence {
         self.next.load(Ordering::Acquire)

@@ -1,13 +1,15 @@
 //! Hosting: how any entity of the domain lives in the shell.
 //!
-//! A new entity needs one arm in [`load`] and one [`Hostable`] block here.
+//! A new entity needs one arm in [`load`] and one [`Hostable`] block in `kinds`.
+
+mod kinds;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use relampago_actors::{
-    Address, Answer, Context, Decision, Effect, Entity, Facets, Id, Kind, Message, Millis, Party, Rejection,
-    Sequence, Stamp, cart, inventory, order, payment, product,
+    Address, Answer, Context, Decision, Effect, Entity, Id, Kind, Message, Millis, Party, Rejection,
+    Sequence, Stamp, api_keys, audit, cart, email, inventory, order, payment, product, user,
 };
 use relampago_snapshots::codec::{self, CodecError, RecordType};
 use smallvec::SmallVec;
@@ -18,7 +20,6 @@ use crate::node::Node;
 use crate::record::{self, Unrecordable};
 use crate::region::{Envelope, Input};
 use crate::reply::{Asker, Verdict};
-use crate::views::StockHandle;
 
 /// What the engine needs to know of an entity beyond the domain.
 pub(crate) trait Hostable: Entity {
@@ -53,112 +54,6 @@ fn decode<T: serde::de::DeserializeOwned>(expected: RecordType, record: &[u8]) -
         return Err(CodecError::UnknownVersion { id: found.id, version: found.version });
     }
     codec::decode_payload(payload)
-}
-
-/// Record types: an event is `kind * 256`, a state one more. Stored: never reuse a number.
-const fn event_type(kind: Kind) -> RecordType {
-    RecordType { id: kind as u16 * 256, version: 1 }
-}
-
-const fn state_type(kind: Kind) -> RecordType {
-    RecordType { id: kind as u16 * 256 + 1, version: 1 }
-}
-
-impl Hostable for product::Product {
-    const EVENT: RecordType = event_type(Kind::Product);
-    const STATE: RecordType = state_type(Kind::Product);
-    type Handle = ();
-
-    fn command(message: Message) -> Option<product::Command> {
-        if let Message::Product(command) = message { Some(command) } else { None }
-    }
-
-    fn project(&self, at: Address, sequence: Sequence, _handle: &mut (), node: &Node) {
-        node.catalogue.record_product(at.id, self, sequence);
-    }
-}
-
-impl Hostable for inventory::Inventory {
-    const EVENT: RecordType = event_type(Kind::Inventory);
-    const STATE: RecordType = state_type(Kind::Inventory);
-    type Handle = StockHandle;
-
-    fn command(message: Message) -> Option<inventory::Command> {
-        if let Message::Inventory(command) = message { Some(command) } else { None }
-    }
-
-    fn count(event: &inventory::Event, figures: &Figures) {
-        match event {
-            inventory::Event::Reserved { .. } => figures.reservations.reserved.increment(1),
-            inventory::Event::Released { .. } => figures.reservations.released.increment(1),
-            inventory::Event::Sold { .. } => figures.reservations.sold.increment(1),
-            inventory::Event::Restocked { .. } => figures.reservations.restocked.increment(1),
-            _ => {}
-        }
-    }
-
-    fn project(&self, at: Address, sequence: Sequence, handle: &mut StockHandle, node: &Node) {
-        if let Some(view) = self.view() {
-            node.catalogue.stock(at, handle).record(view.available, sequence);
-        }
-    }
-}
-
-impl Hostable for cart::Cart {
-    const EVENT: RecordType = event_type(Kind::Cart);
-    const STATE: RecordType = state_type(Kind::Cart);
-    type Handle = ();
-
-    fn command(message: Message) -> Option<cart::Command> {
-        if let Message::Cart(command) = message { Some(command) } else { None }
-    }
-
-    fn project(&self, _at: Address, _sequence: Sequence, _handle: &mut (), _node: &Node) {}
-}
-
-impl Hostable for order::Order {
-    const EVENT: RecordType = event_type(Kind::Order);
-    const STATE: RecordType = state_type(Kind::Order);
-    type Handle = Option<Facets>;
-
-    fn command(message: Message) -> Option<order::Command> {
-        if let Message::Order(command) = message { Some(command) } else { None }
-    }
-
-    fn count(event: &order::Event, figures: &Figures) {
-        match event {
-            order::Event::Placed { .. } => figures.orders.placed.increment(1),
-            order::Event::Refused { .. } => figures.orders.refused.increment(1),
-            order::Event::Paid { .. } => figures.orders.paid.increment(1),
-            order::Event::Cancelled { cause: order::Cause::Requested, .. } => {
-                figures.orders.cancelled.increment(1);
-            }
-            order::Event::Cancelled { cause: order::Cause::Expired, .. } => {
-                figures.orders.expired.increment(1);
-            }
-            _ => {}
-        }
-    }
-
-    fn project(&self, at: Address, sequence: Sequence, shown: &mut Option<Facets>, node: &Node) {
-        let facets = self.facets();
-        if facets.is_some() && *shown != facets {
-            *shown = facets;
-            node.orders.record(at.id, facets, sequence);
-        }
-    }
-}
-
-impl Hostable for payment::Payment {
-    const EVENT: RecordType = event_type(Kind::Payment);
-    const STATE: RecordType = state_type(Kind::Payment);
-    type Handle = ();
-
-    fn command(message: Message) -> Option<payment::Command> {
-        if let Message::Payment(command) = message { Some(command) } else { None }
-    }
-
-    fn project(&self, _at: Address, _sequence: Sequence, _handle: &mut (), _node: &Node) {}
 }
 
 thread_local! {
@@ -246,6 +141,10 @@ pub(crate) fn load(at: Address, stored: Option<(Sequence, &[u8])>) -> Result<Box
         Kind::Cart => Box::new(Live::<cart::Cart>::load(at, stored)?),
         Kind::Order => Box::new(Live::<order::Order>::load(at, stored)?),
         Kind::Payment => Box::new(Live::<payment::Payment>::load(at, stored)?),
+        Kind::User => Box::new(Live::<user::User>::load(at, stored)?),
+        Kind::Email => Box::new(Live::<email::Email>::load(at, stored)?),
+        Kind::ApiKeys => Box::new(Live::<api_keys::ApiKeys>::load(at, stored)?),
+        Kind::Audit => Box::new(Live::<audit::Audit>::load(at, stored)?),
     })
 }
 
@@ -278,7 +177,7 @@ impl<E: Hostable> Live<E> {
 
     fn decide(&self, input: Input, cx: &Context<'_>) -> Option<Decision<E>> {
         #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Deciding, self.at.kind);
+        crate::restart::fall(crate::restart::At::Deciding, self.at);
         match input {
             Input::Message(message) => Some(self.state.decide(E::command(message)?, cx)),
             Input::Deadline => Some(self.state.expire(cx)),
@@ -296,7 +195,7 @@ impl<E: Hostable> Live<E> {
         let count = events.len();
         let first = record::submit(self.at, now, E::EVENT, &events, node)?;
         #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Submitted, self.at.kind);
+        crate::restart::fall(crate::restart::At::Submitted, self.at);
         for (sequence, event) in (first..).zip(events) {
             E::count(&event, &node.figures);
             self.state.apply(event, Stamp { sequence, at: now });

@@ -11,6 +11,7 @@
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
 //! | `views` | read models |
+//! | `watch` | what has to be known at once when a session or an API key ends |
 
 mod api;
 mod clock;
@@ -21,6 +22,7 @@ mod figures;
 #[cfg(test)]
 mod golden;
 mod hosting;
+mod letters;
 mod node;
 mod outbox;
 mod record;
@@ -30,24 +32,31 @@ mod reply;
 #[cfg(test)]
 mod restart;
 mod router;
+#[cfg(test)]
+mod rules;
 mod shell;
 mod snapshotter;
 mod start;
 mod sweeper;
 mod views;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use relampago_actors::{Address, Message, Party, Sequence};
+use relampago_actors::{Address, Id, Message, Millis, Party, Sequence};
 use relampago_config::Settings;
+use relampago_gateways::Mailbox;
+use relampago_keys::Keys;
 use tokio::time::timeout;
 
 pub use api::{
     Answered, AskError, Commit, Health, OrderPage, OrderQuery, ProductKey, ProductOrder, ProductPage,
     ProductQuery, StartError,
 };
+
+pub use watch::Watch;
 
 use crate::node::Node;
 use crate::region::{Envelope, Input};
@@ -107,6 +116,46 @@ impl Engine {
             Err(_) if node.admitted.has_joined(number) => Err(AskError::InFlight),
             Err(_) => Err(AskError::TimedOut),
         }
+    }
+
+    /// The time, as decisions are given it: it never goes back.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.node.clock.now()
+    }
+
+    /// An eye on a part of an entity, such as a session of an account. It tells of an end that comes from now
+    /// on: ask the entity afterwards whether the part lives.
+    #[must_use]
+    pub fn watch(&self, at: Address, part: Id) -> Arc<Watch> {
+        self.node.watches.watch(at, part)
+    }
+
+    /// Waits until the journal is durable up to `sequence`.
+    ///
+    /// # Errors
+    /// [`AskError::OutcomeUnknown`] if the journal fails meanwhile.
+    pub async fn durable(&self, sequence: Sequence) -> Result<(), AskError> {
+        if self.node.committer.reached(sequence).await { Ok(()) } else { Err(AskError::OutcomeUnknown) }
+    }
+
+    /// The keys: of personal data, and of tokens.
+    #[must_use]
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.node.keys
+    }
+
+    /// The embedded mailbox.
+    #[must_use]
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.node.mailbox
+    }
+
+    /// The minutes between two times in which something was recorded of who did what, the newest first: see
+    /// [`Address::audit`].
+    #[must_use]
+    pub fn recorded_minutes(&self, from: Millis, until: Millis) -> Vec<u64> {
+        self.node.minutes.newest_first(from, until)
     }
 
     /// The shop's secret: mixed into derived ids, so that they cannot be guessed.

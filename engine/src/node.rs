@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use relampago_actors::{Context, Policy};
+use relampago_gateways::Mailbox;
+use relampago_keys::Keys;
 use relampago_snapshots::{Journal, SnapshotStore};
 
 use crate::clock::Clock;
@@ -15,7 +17,8 @@ use crate::figures::Figures;
 use crate::outbox::Outbox;
 use crate::region::Region;
 use crate::reply::Admitted;
-use crate::views::{Catalogue, Orders};
+use crate::views::{Catalogue, Minutes, Orders};
+use crate::watch::Watches;
 
 /// The parts of a node, and what they need to know of each other.
 pub(crate) struct Node {
@@ -31,6 +34,10 @@ pub(crate) struct Node {
     pub(crate) outbox: Outbox,
     pub(crate) catalogue: Catalogue,
     pub(crate) orders: Orders,
+    pub(crate) minutes: Minutes,
+    pub(crate) watches: Watches,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) figures: Figures,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) store: Arc<dyn SnapshotStore>,

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use relampago_actors::payment::{self, Asked, GatewayAnswer, GatewayCall};
-use relampago_actors::{Address, Id, Message, OutsideCall, Sequence};
-use relampago_gateways::{Gateway, LateAnswer};
+use relampago_actors::{Address, Id, Message, OutsideCall, Sequence, user};
+use relampago_gateways::{Gateway, LateAnswer, NotTaken, Post};
 use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::letters;
 use crate::node::Node;
 use crate::region::{Envelope, Input};
 
@@ -34,39 +36,108 @@ pub(crate) struct Patience {
     pub(crate) retries: usize,
 }
 
+/// A call that may be under way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Task {
+    Payment(Id, Asked),
+    Mail(Id, u32),
+    DestroyKey(Id),
+}
+
+impl Task {
+    fn of(call: &OutsideCall) -> Self {
+        match call {
+            OutsideCall::Gateway(call) => Self::Payment(call.payment, call.operation.asked()),
+            OutsideCall::Mail(mail) => Self::Mail(mail.user, mail.number),
+            OutsideCall::DestroyKey { user } => Self::DestroyKey(*user),
+        }
+    }
+}
+
 pub(crate) struct Outbox {
     gateway: Arc<dyn Gateway>,
+    post: Arc<dyn Post>,
+    /// The storefront's page that takes mailed tokens.
+    link: Option<String>,
     patience: Patience,
-    under_way: Mutex<FxHashSet<(Id, Asked)>>,
+    under_way: Mutex<FxHashSet<Task>>,
 }
 
 impl Outbox {
-    pub(crate) fn new(gateway: Arc<dyn Gateway>, patience: Patience) -> Self {
-        Self { gateway, patience, under_way: Mutex::default() }
+    pub(crate) fn new(
+        gateway: Arc<dyn Gateway>,
+        post: Arc<dyn Post>,
+        link: Option<String>,
+        patience: Patience,
+    ) -> Self {
+        Self { gateway, post, link, patience, under_way: Mutex::default() }
+    }
+
+    /// Asks another provider from now on.
+    #[cfg(test)]
+    pub(crate) fn turn_to(&mut self, gateway: Arc<dyn Gateway>) {
+        self.gateway = gateway;
     }
 
     /// Makes a call as soon as the journal is durable up to its cause, unless it is being made.
     pub(crate) fn call(&self, call: OutsideCall, cause: Sequence, node: &Node) {
-        let OutsideCall::Gateway(call) = call;
-        let key = (call.payment, call.operation.asked());
+        let task = Task::of(&call);
         let Some(node) = node.shared() else { return };
         {
             let mut under_way = self.under_way.lock();
-            if under_way.len() >= CALLS || !under_way.insert(key) {
+            if under_way.len() >= CALLS || !under_way.insert(task) {
                 return;
             }
         }
         #[expect(clippy::disallowed_methods, reason = "bounded by CALLS and by the patience with a call")]
         tokio::spawn(async move {
             let answer = {
-                let _ends = UnderWay { outbox: &node.outbox, key };
+                let _ends = UnderWay { outbox: &node.outbox, task };
                 if !node.committer.reached(cause).await {
                     return;
                 }
-                node.outbox.ask(&call).await
+                node.outbox.make(call, &node).await
             };
-            tell(&node, call.payment, key.1, answer);
+            if let Some((to, message)) = answer {
+                node.region.deliver(Envelope::own(to, Input::Message(message)), &node);
+            }
         });
+    }
+
+    /// Makes a call; gives the answer and whom it is for, or nothing if the entity has to ask again.
+    async fn make(&self, call: OutsideCall, node: &Node) -> Option<(Address, Message)> {
+        match call {
+            OutsideCall::Gateway(call) => {
+                let answer = self.ask(&call).await;
+                Some(payment_answer(call.payment, call.operation.asked(), answer))
+            }
+            OutsideCall::Mail(mail) => {
+                self.send(&mail, node).await?;
+                let sent = user::Command::MailSent { number: mail.number };
+                Some((Address::user(mail.user), Message::User(sent)))
+            }
+            OutsideCall::DestroyKey { user } => {
+                let keys = Arc::clone(&node.keys);
+                match spawn_blocking(move || keys.destroy(user)).await {
+                    Ok(Ok(())) => Some((Address::user(user), Message::User(user::Command::KeyDestroyed))),
+                    Ok(Err(error)) => {
+                        node.failure
+                            .set(format!("the key of an erased account cannot be destroyed: {error}"));
+                        None
+                    }
+                    Err(_stopping) => None,
+                }
+            }
+        }
+    }
+
+    /// Hands a letter over. One that cannot be written any more, since its user was erased, counts as sent.
+    async fn send(&self, mail: &user::Mail, node: &Node) -> Option<()> {
+        let Ok(letter) = letters::write(mail, self.link.as_deref(), &node.keys) else { return Some(()) };
+        match timeout(self.patience.all, self.post.post(letter, node.clock.now())).await {
+            Ok(Ok(())) => Some(()),
+            Ok(Err(NotTaken)) | Err(_) => None,
+        }
     }
 
     async fn ask(&self, call: &GatewayCall) -> GatewayAnswer {
@@ -92,24 +163,24 @@ impl Outbox {
 /// A call that is being made; however it ends, it can be made again.
 struct UnderWay<'a> {
     outbox: &'a Outbox,
-    key: (Id, Asked),
+    task: Task,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.outbox.under_way.lock().remove(&self.key);
+        self.outbox.under_way.lock().remove(&self.task);
     }
 }
 
-fn tell(node: &Node, payment: Id, asked: Asked, answer: GatewayAnswer) {
-    let message = Message::Payment(payment::Command::Gateway { asked, answer });
-    node.region.deliver(Envelope::own(Address::payment(payment), Input::Message(message)), node);
+fn payment_answer(payment: Id, asked: Asked, answer: GatewayAnswer) -> (Address, Message) {
+    (Address::payment(payment), Message::Payment(payment::Command::Gateway { asked, answer }))
 }
 
 /// Hands on what providers decide later, until the node is gone.
 pub(crate) async fn listen(node: std::sync::Weak<Node>, mut late: mpsc::Receiver<LateAnswer>) {
     while let Some(LateAnswer { payment, asked, answer }) = late.recv().await {
         let Some(node) = node.upgrade() else { return };
-        tell(&node, payment, asked, answer);
+        let (to, message) = payment_answer(payment, asked, answer);
+        node.region.deliver(Envelope::own(to, Input::Message(message)), &node);
     }
 }

@@ -128,8 +128,12 @@ fn adopt_stored(at: Address, found: &Stored, node: &Node, owing: &mut Owing) -> 
     if let Some(deadline) = found.index.deadline {
         node.deadlines.schedule(deadline, at);
     }
-    if let (Kind::Order, Some((user, status, created_at))) = (at.kind, found.index.listed) {
-        node.orders.record(at.id, Some(Facets { user, status, created_at }), found.covers);
+    match (at.kind, found.index.listed) {
+        (Kind::Order, Some((user, status, created_at))) => {
+            node.orders.record(at.id, Some(Facets { user, status, created_at }), found.covers);
+        }
+        (Kind::Audit, Some((_, _, minute))) => node.minutes.record(minute),
+        _ => {}
     }
     Ok(())
 }

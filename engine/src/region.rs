@@ -361,6 +361,8 @@ impl Region {
         let burials = self.burials.load(Ordering::Acquire);
         // In the order in which an entity moves: from broken to live, from live to resting.
         let broken = self.broken.lock().values().map(|broken| broken.uncovered).min();
+        #[cfg(test)]
+        crate::rules::meanwhile(crate::rules::Between::DeadAndLiving);
         let live = self.live.iter().filter_map(|slot| slot.gate.uncovered()).min();
         let resting = self.resting.iter().map(|resting| resting.uncovered).min();
         if burials != self.burials.load(Ordering::Acquire) {
@@ -419,3 +421,6 @@ impl Region {
         self.live.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

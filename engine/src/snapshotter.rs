@@ -66,6 +66,8 @@ fn record((at, resting): &(Address, Resting)) -> SnapshotRecord {
 pub(crate) fn cut(node: &Node, least: u64) -> Result<(), StorageError> {
     // The durable end first: an event submitted later cannot lie below it.
     let end = node.committer.durable() + 1;
+    #[cfg(test)]
+    crate::rules::meanwhile(crate::rules::Between::EndAndEntities);
     let below: Sequence = node.region.uncovered().map_or(end, |uncovered| uncovered.min(end));
     if below.saturating_sub(node.journal.first()) < least {
         return Ok(());

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use ractor::ActorRuntime;
-use relampago_actors::Policy;
+use relampago_actors::{Millis, Policy};
 use relampago_config::Settings;
-use relampago_gateways::Simulator;
+use relampago_gateways::{Mailbox, Simulator};
+use relampago_keys::Keys;
 use relampago_snapshots::{
     DiskJournal, DiskStore, Identity, Journal, JournalOptions, OpenReport, SnapshotStore, StoreOptions,
 };
@@ -28,8 +29,15 @@ use crate::outbox::{self, Outbox, Patience};
 use crate::region::{Envelope, Input, Region};
 use crate::reply::Admitted;
 use crate::shell::{ShellMessage, Supervisor};
-use crate::views::{Catalogue, Orders};
+use crate::views::{Catalogue, Minutes, Orders};
+use crate::watch::Watches;
 use crate::{recovery, router, snapshotter, sweeper};
+
+#[cfg(test)]
+pub(crate) mod twin;
+
+/// The file of the wrapped data keys, in the data folder.
+const VAULT: &str = "vault";
 
 /// Late answers of providers that may wait.
 const LATE_ANSWERS: usize = 1024;
@@ -95,19 +103,38 @@ fn open(
         cache_bytes: settings.journal.cache_bytes,
         archive_retention_bytes: settings.journal.archive_retention_bytes,
     })?;
+    let keys = keys(settings, report.last, clock.now())?;
     let store = DiskStore::open(StoreOptions {
         dir,
         sled_segment_bytes: settings.journal.sled_segment_bytes,
         cache_bytes: settings.journal.cache_bytes,
     })?;
-    let stored = (Arc::new(journal) as Arc<dyn Journal>, Arc::new(store) as Arc<dyn SnapshotStore>);
-    let mut node = node(settings, figures, gateway, clock, identity.shop_secret, stored, report.last);
+    let opened = Opened {
+        secret: identity.shop_secret,
+        last: report.last,
+        journal: Arc::new(journal),
+        store: Arc::new(store),
+        keys,
+    };
+    let mut node = node(settings, figures, gateway, clock, opened);
+    #[cfg(test)]
+    twin::put(&settings.data.dir, &mut node);
     let owing = recovery::run(&node)?;
     node.recovery = began.elapsed();
     say(&report, node.recovery, owing.len());
     // Tied to itself only now that nothing changes it any more.
     let node = Arc::new_cyclic(|own| Node { own: own.clone(), ..node });
     Ok((node, owing))
+}
+
+/// The keys, made at the first start. Without the vault what the journal holds of people could not be read again:
+/// it must not seem as if there never had been one.
+fn keys(settings: &Settings, last: u64, now: Millis) -> Result<Keys, StartError> {
+    let (ring, vault) = (settings.keys_file(), settings.data.dir.join(VAULT));
+    if last > 0 && ring.exists() && !vault.exists() {
+        return Err(StartError::VaultMissing { vault });
+    }
+    Ok(Keys::open(&ring, &vault, true, now)?)
 }
 
 /// A new journal id and a new shop secret, from the operating system's randomness.
@@ -135,15 +162,24 @@ fn say(report: &OpenReport, took: Duration, owing: usize) {
     );
 }
 
+/// What was found in the data folder.
+struct Opened {
+    secret: [u8; 32],
+    journal: Arc<dyn Journal>,
+    store: Arc<dyn SnapshotStore>,
+    /// Of the journal's last event.
+    last: u64,
+    keys: Keys,
+}
+
 fn node(
     settings: &Settings,
     figures: Figures,
     gateway: Simulator,
     clock: Clock,
-    secret: [u8; 32],
-    (journal, store): (Arc<dyn Journal>, Arc<dyn SnapshotStore>),
-    last: u64,
+    opened: Opened,
 ) -> Node {
+    let Opened { secret, journal, store, last, keys } = opened;
     let (admitted, failure) = (Arc::new(Admitted::default()), Arc::new(Failure::default()));
     let gather = Gather { longest: settings.journal.gather_max, percent: settings.journal.gather_percent };
     let patience = Patience {
@@ -151,6 +187,7 @@ fn node(
         all: settings.payments.wait,
         retries: settings.payments.retries,
     };
+    let mailbox = Arc::new(Mailbox::default());
     let ms = |duration: Duration| duration.as_millis() as u64;
     Node {
         own: std::sync::Weak::new(),
@@ -174,9 +211,13 @@ fn node(
         failure,
         region: Region::default(),
         deadlines: Deadlines::default(),
-        outbox: Outbox::new(Arc::new(gateway), patience),
+        outbox: Outbox::new(Arc::new(gateway), mailbox.clone(), settings.mail.link.clone(), patience),
         catalogue: Catalogue::default(),
         orders: Orders::default(),
+        minutes: Minutes::default(),
+        watches: Watches::default(),
+        keys: Arc::new(keys),
+        mailbox,
         figures,
         journal,
         store,

@@ -53,6 +53,7 @@ pub(crate) async fn sweep(node: Weak<Node>, every: Duration) {
             return;
         }
         node.orders.fold();
+        node.watches.sweep();
         let live = node.region.look(node.clock.now());
         let idle_ms = idle_limit(&live, &node);
         for seen in live {

@@ -162,7 +162,10 @@ async fn two_keys_on_one_cart_make_one_order() {
     let create = cart::Command::Create { user: None, currency: None, tag: None };
     engine.ask(at, Party::Shop, Message::Cart(create), PATIENCE).await.unwrap();
     let wanted = Wanted { product: ProductRef::Sku(sku("A")), quantity: 2 };
-    engine.ask(at, Party::Shop, Message::Cart(cart::Command::Add { wanted, tag: None }), PATIENCE).await.unwrap();
+    engine
+        .ask(at, Party::Shop, Message::Cart(cart::Command::Add { wanted, tag: None }), PATIENCE)
+        .await
+        .unwrap();
     let checkout = |key| {
         let command = cart::Command::Checkout { order: Id(500), buyer: Buyer::default(), tag: tag(key) };
         engine.ask(at, Party::Shop, Message::Cart(command), PATIENCE)

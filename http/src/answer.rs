@@ -3,7 +3,8 @@
 use std::fmt::{Display, Write};
 
 use axum::http::header::{
-    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, InvalidHeaderValue, LINK, LOCATION, VARY,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, InvalidHeaderValue, LINK,
+    LOCATION, VARY,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -75,9 +76,24 @@ pub(crate) fn gone(stamp: Stamp) -> Response {
 
 /// An answer about an entity that has no version of its own, such as a history.
 pub(crate) fn report(body: &impl Serialize, stamp: Stamp) -> Result<Response, Problem> {
-    let mut response = json(StatusCode::OK, body)?;
+    unversioned(StatusCode::OK, body, stamp)
+}
+
+/// As [`report`] with another status: about a part of an entity, whose version is the whole's.
+pub(crate) fn unversioned(
+    status: StatusCode,
+    body: &impl Serialize,
+    stamp: Stamp,
+) -> Result<Response, Problem> {
+    let mut response = json(status, body)?;
     describe(response.headers_mut(), stamp, None);
     Ok(response)
+}
+
+/// An answer with secrets in it, which nobody on the way may keep.
+pub(crate) fn private(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A page of a list, with the link to the next one.

@@ -23,7 +23,10 @@ use relampago_config::{Locale, Settings};
 use relampago_engine::Engine;
 use tower::ServiceExt;
 
+use crate::access::bootstrap::AdminKey;
+use crate::access::gate::{Gate, GateError};
 use crate::admission::Admission;
+use crate::audited::Recorded;
 use crate::auth::{Access, Auth};
 use crate::error::{Kind, Problem};
 use crate::extract::Call;
@@ -53,6 +56,8 @@ pub(crate) struct App {
     /// The OpenAPI document, as it is served.
     pub(crate) openapi: Bytes,
     pub(crate) admission: Admission,
+    /// What signing in needs.
+    pub(crate) access: Arc<Gate>,
     auth: Auth,
 }
 
@@ -62,10 +67,16 @@ impl fmt::Debug for App {
     }
 }
 
-/// The shop's currency is not one that money can be counted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("shop.currency has no minor units")]
-pub struct UnusableCurrency;
+/// The front cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// The shop's currency is not one that money can be counted in, such as gold.
+    #[error("shop.currency has no minor units")]
+    UnusableCurrency,
+    /// Nobody could sign in.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+}
 
 /// The whole REST interface; clones share it. It needs no port: give it a request, get the answer.
 #[derive(Clone, Debug)]
@@ -78,25 +89,28 @@ impl Front {
     /// A front for a running engine.
     ///
     /// # Errors
-    /// If the shop's currency has no minor units, such as gold.
+    /// As [`FrontError`] says.
     pub fn new(
         engine: Engine,
         settings: &Settings,
-        auth: Auth,
+        admin: &AdminKey,
         metrics: PrometheusHandle,
-    ) -> Result<Self, UnusableCurrency> {
+    ) -> Result<Self, FrontError> {
         let site = routes::site();
+        let access = Arc::new(Gate::new(settings, engine.keys())?);
+        let issuer = Arc::clone(&access.issuer);
         let app = Arc::new(App {
             openapi: openapi::document(site.listed()),
             engine,
             metrics,
-            currency: settings.shop.currency.parse().map_err(|_| UnusableCurrency)?,
+            currency: settings.shop.currency.parse().map_err(|_| FrontError::UnusableCurrency)?,
             locale: settings.shop.locale,
             request_timeout: settings.server.request_timeout,
             body_limit: settings.server.body_limit_bytes,
             started: Instant::now(),
             admission: Admission::new(settings.server.max_in_flight),
-            auth,
+            access,
+            auth: Auth::new(admin.digest(), issuer, settings.server.request_timeout),
         });
         Ok(Self { router: site.into_router(Arc::clone(&app)), app })
     }
@@ -104,6 +118,7 @@ impl Front {
     /// Answers a request.
     pub async fn handle(&self, mut request: Request<Body>) -> Response {
         let request_id = trace::request_id(request.headers());
+        request.headers_mut().insert(trace::REQUEST_ID, request_id.clone());
         strip_trailing_slash(request.uri_mut());
         let mut response = self.answer(request).await;
         response.headers_mut().insert(trace::REQUEST_ID, request_id);
@@ -188,24 +203,43 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn get(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
-        self.route(MethodFilter::GET, Listed { method: "GET", template, access }, handler)
+    pub(crate) fn get(self, template: &'static str, access: impl Into<Access>, handler: impl Handle) -> Self {
+        self.route(MethodFilter::GET, Listed { method: "GET", template, access: access.into() }, handler)
     }
 
-    pub(crate) fn post(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
-        self.route(MethodFilter::POST, Listed { method: "POST", template, access }, handler)
+    pub(crate) fn post(
+        self,
+        template: &'static str,
+        access: impl Into<Access>,
+        handler: impl Handle,
+    ) -> Self {
+        self.route(MethodFilter::POST, Listed { method: "POST", template, access: access.into() }, handler)
     }
 
-    pub(crate) fn put(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
-        self.route(MethodFilter::PUT, Listed { method: "PUT", template, access }, handler)
+    pub(crate) fn put(self, template: &'static str, access: impl Into<Access>, handler: impl Handle) -> Self {
+        self.route(MethodFilter::PUT, Listed { method: "PUT", template, access: access.into() }, handler)
     }
 
-    pub(crate) fn patch(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
-        self.route(MethodFilter::PATCH, Listed { method: "PATCH", template, access }, handler)
+    pub(crate) fn patch(
+        self,
+        template: &'static str,
+        access: impl Into<Access>,
+        handler: impl Handle,
+    ) -> Self {
+        self.route(MethodFilter::PATCH, Listed { method: "PATCH", template, access: access.into() }, handler)
     }
 
-    pub(crate) fn delete(self, template: &'static str, access: Access, handler: impl Handle) -> Self {
-        self.route(MethodFilter::DELETE, Listed { method: "DELETE", template, access }, handler)
+    pub(crate) fn delete(
+        self,
+        template: &'static str,
+        access: impl Into<Access>,
+        handler: impl Handle,
+    ) -> Self {
+        self.route(
+            MethodFilter::DELETE,
+            Listed { method: "DELETE", template, access: access.into() },
+            handler,
+        )
     }
 
     fn route(mut self, filter: MethodFilter, listed: Listed, handler: impl Handle) -> Self {
@@ -268,10 +302,16 @@ impl<H> Endpoint<H> {
 impl<H: Handle> Endpoint<H> {
     async fn handle(&self, app: Arc<App>, parts: Parts, body: Body) -> Result<Response, Problem> {
         check_head(&parts)?;
-        let caller = app.auth.admit(&parts.headers, self.listed.access)?;
-        let mut call = Call::new(app, caller, self.listed, parts, body).await;
+        let caller = app.auth.admit(&parts.headers, self.listed.access, &app.engine).await?;
+        let mut call = Call::new(Arc::clone(&app), caller, self.listed, parts, body).await;
         call.admit()?;
-        self.handler.handle(call).await
+        let Some(recorded) = Recorded::before(&call, &app).await? else {
+            return self.handler.handle(call).await;
+        };
+        let handled = self.handler.handle(call).await;
+        let status = handled.as_ref().map_or_else(Problem::status, Response::status);
+        recorded.after(status).await?;
+        handled
     }
 }
 

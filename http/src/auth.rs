@@ -1,43 +1,56 @@
 //! Who calls, and who may call what.
 //!
-//! The table of routes in [`crate::routes`] names an [`Access`] for every route. Until there are customers'
-//! tokens, the id of a cart, an order or a payment is all that is needed to use it: ids cannot be guessed.
+//! The table of routes in [`crate::routes`] names an [`Access`] for every route, and [`Auth::admit`] is the one
+//! place where it is enforced. What a role may do stands in [`relampago_actors::access`]. Whose carts, orders and
+//! accounts a caller reaches is decided by these themselves: they are told in whose name they are asked.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use relampago_actors::Party;
-use relampago_config::Secret;
+use axum::http::{HeaderMap, HeaderValue};
+use relampago_actors::access::{Permission, Permissions, Role};
+use relampago_actors::audit::Actor;
+use relampago_actors::{Address, Id, Message, Millis, Party, Rejection, Reply, api_keys, user};
+use relampago_engine::{Answered, AskError, Engine, Watch};
 
+use crate::access::jwt::Issuer;
+use crate::access::opaque::ApiKey;
+use crate::access::verified::{Fingerprint, Verified};
 use crate::error::{Kind, Problem};
 
 const API_KEY: &str = "x-api-key";
-/// Where the digest of the admin key that we made ourselves is kept, in the data folder.
-const KEY_FILE: &str = "admin-key.blake3";
-const KEY_PREFIX: &str = "rk_";
-/// Characters of a made key behind its prefix: 258 bits.
-const KEY_LENGTH: usize = 43;
+/// Credentials that are not verified again while they are in use.
+const REMEMBERED: usize = 100_000;
+/// A key is asked for again after this at the latest, ms: its own end may have come.
+const KEY_REMEMBERED_MS: Millis = 60_000;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Everybody; credentials are not even looked at, so that a probe need not know any.
     Open,
-    /// Everybody.
+    /// Everybody whose credential is good, or who has none.
     Anyone,
-    /// The shop's own people and programs.
-    Staff,
+    /// Who has this permission.
+    Needs(Permission),
 }
 
-/// What an API key is good for.
+impl From<Permission> for Access {
+    fn from(permission: Permission) -> Self {
+        Self::Needs(permission)
+    }
+}
+
+/// Which API key a program has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Everything.
-    Admin,
+pub(crate) enum ServiceKey {
+    /// The one that the shop was set up with.
+    Bootstrap,
+    /// One that was made for it.
+    Made(Id),
 }
 
 /// Who calls.
@@ -45,182 +58,260 @@ pub(crate) enum Role {
 pub(crate) enum Caller {
     /// Somebody without a credential.
     Guest,
+    /// Somebody who has signed in.
+    Account {
+        /// Who.
+        user: Id,
+        /// As what.
+        role: Role,
+        /// In which session.
+        session: Id,
+    },
     /// A program with an API key.
     Service {
-        /// Which key: the first bytes of its digest.
-        key: [u8; 16],
+        /// Which key.
+        key: ServiceKey,
         /// What it is good for.
-        role: Role,
+        permissions: Permissions,
     },
 }
 
 impl Caller {
-    /// Whether the shop's own people and programs are calling.
-    pub(crate) fn is_staff(self) -> bool {
+    /// What the caller may do.
+    pub(crate) fn permissions(self) -> Permissions {
         match self {
-            Self::Guest => false,
-            Self::Service { role: Role::Admin, .. } => true,
+            Self::Guest => Permissions::of_guests(),
+            Self::Account { role, .. } => role.permissions(),
+            Self::Service { permissions, .. } => permissions,
         }
+    }
+
+    /// Whether the caller may do this.
+    pub(crate) fn may(self, permission: Permission) -> bool {
+        self.permissions().allow(permission)
     }
 
     /// In whose name the caller asks.
     pub(crate) fn party(self) -> Party {
-        if self.is_staff() { Party::Shop } else { Party::Guest }
-    }
-
-    /// What tells the caller's idempotency keys from those of others.
-    pub(crate) fn scope(&self) -> &[u8] {
+        if self.may(Permission::OrdersManage) {
+            return Party::Shop;
+        }
         match self {
-            Self::Guest => b"guest",
-            Self::Service { key, .. } => key,
+            Self::Account { user, .. } => Party::User(user),
+            Self::Guest | Self::Service { .. } => Party::Guest,
         }
     }
+
+    /// The caller's account.
+    pub(crate) fn user(self) -> Option<Id> {
+        match self {
+            Self::Account { user, .. } => Some(user),
+            Self::Guest | Self::Service { .. } => None,
+        }
+    }
+
+    /// What the record says of the caller.
+    pub(crate) fn actor(self) -> Actor {
+        match self {
+            Self::Guest => Actor::Guest,
+            Self::Account { user, .. } => Actor::User(user),
+            Self::Service { key: ServiceKey::Bootstrap, .. } => Actor::Bootstrap,
+            Self::Service { key: ServiceKey::Made(id), .. } => Actor::Key(id),
+        }
+    }
+
+    /// As what the caller has signed in.
+    pub(crate) fn role(self) -> Option<Role> {
+        match self {
+            Self::Account { role, .. } => Some(role),
+            Self::Guest | Self::Service { .. } => None,
+        }
+    }
+
+    /// What tells the caller's idempotency keys from those of others: a kind and an id.
+    pub(crate) fn scope(self) -> [u8; 17] {
+        let (kind, id) = match self {
+            Self::Guest => (0, 0),
+            Self::Account { user, .. } => (1, user.0),
+            Self::Service { key: ServiceKey::Bootstrap, .. } => (2, 0),
+            Self::Service { key: ServiceKey::Made(id), .. } => (3, id.0),
+        };
+        let mut scope = [kind; 17];
+        scope[1..].copy_from_slice(&id.to_be_bytes());
+        scope
+    }
+}
+
+/// A credential that was good a moment ago.
+#[derive(Clone)]
+struct Known {
+    caller: Caller,
+    /// Tells when it is good no more.
+    watch: Arc<Watch>,
+    /// When the use of a key was last noted.
+    noted: Arc<AtomicU64>,
 }
 
 /// The credentials that are accepted.
-#[derive(Debug)]
-pub struct Auth {
-    admin: blake3::Hash,
+pub(crate) struct Auth {
+    bootstrap: blake3::Hash,
+    issuer: Arc<Issuer>,
+    known: Verified<Known>,
+    /// Longest time to wait for the entity that knows a credential.
+    patience: Duration,
 }
 
-/// How the admin key came to be.
-#[derive(Debug)]
-pub enum AdminKey {
-    /// It was set, or made by an earlier start.
-    Known(Auth),
-    /// It was made now. Show it once: only its digest is kept.
-    Made(Auth, Secret),
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").finish_non_exhaustive()
+    }
 }
 
 impl Auth {
-    /// The admin key of the settings.
-    pub fn with_key(key: &Secret) -> Self {
-        Self { admin: digest(key.expose().as_bytes()) }
-    }
-
-    /// The admin key whose digest is kept in the data folder; makes one if there is none.
-    ///
-    /// # Errors
-    /// If the digest cannot be read or stored.
-    pub fn from_data(folder: &Path) -> io::Result<AdminKey> {
-        match fs::read_to_string(folder.join(KEY_FILE)) {
-            Ok(text) => {
-                let admin = blake3::Hash::from_hex(text.trim()).map_err(|error| {
-                    io::Error::new(io::ErrorKind::InvalidData, format!("{KEY_FILE}: {error}"))
-                })?;
-                Ok(AdminKey::Known(Self { admin }))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = fresh_key()?;
-                let auth = Self::with_key(&key);
-                store(folder, &auth.admin)?;
-                Ok(AdminKey::Made(auth, key))
-            }
-            Err(error) => Err(error),
-        }
+    /// Accepts `bootstrap` for everything, the tokens of `issuer`, and the API keys that were made.
+    pub(crate) fn new(bootstrap: blake3::Hash, issuer: Arc<Issuer>, patience: Duration) -> Self {
+        Self { bootstrap, issuer, known: Verified::with_capacity(REMEMBERED), patience }
     }
 
     /// Who calls, if they may.
     ///
     /// # Errors
-    /// 401 for a bad credential, and for none where one is needed.
-    pub(crate) fn admit(&self, headers: &HeaderMap, access: Access) -> Result<Caller, Problem> {
+    /// 401 for a bad credential, and for none where one is needed; 403 for one that is not good for this.
+    pub(crate) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        access: Access,
+        engine: &Engine,
+    ) -> Result<Caller, Problem> {
         if access == Access::Open {
             return Ok(Caller::Guest);
         }
-        let caller = self.identify(headers)?;
+        let caller = self.identify(headers, engine).await?;
         match access {
-            Access::Open | Access::Anyone => Ok(caller),
-            Access::Staff if caller.is_staff() => Ok(caller),
-            Access::Staff => {
-                let detail = "This is for the shop's staff: send an API key in X-API-Key.";
-                Err(Problem::new(Kind::AUTHENTICATION_REQUIRED, detail))
-            }
+            Access::Needs(permission) if !caller.may(permission) => Err(refused(caller, permission)),
+            _ => Ok(caller),
         }
     }
 
-    fn identify(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if headers.contains_key(AUTHORIZATION) {
-            return Err(Problem::new(Kind::INVALID_TOKEN, "The access token is not one of this shop."));
+    async fn identify(&self, headers: &HeaderMap, engine: &Engine) -> Result<Caller, Problem> {
+        match (headers.get(AUTHORIZATION), headers.get(API_KEY)) {
+            (None, None) => Ok(Caller::Guest),
+            (Some(_), Some(_)) => Err(invalid_token("Send one credential, not two.")),
+            (Some(token), None) => self.by_token(token, engine).await,
+            (None, Some(key)) => self.by_key(key.as_bytes(), engine).await,
         }
-        let Some(key) = headers.get(API_KEY) else { return Ok(Caller::Guest) };
-        let digest = digest(key.as_bytes());
-        // Digests compare in constant time.
-        if digest != self.admin {
-            return Err(Problem::new(Kind::INVALID_API_KEY, "The API key is not one of this shop."));
-        }
-        let mut key = [0; 16];
-        key.copy_from_slice(&digest.as_bytes()[..16]);
-        Ok(Caller::Service { key, role: Role::Admin })
-    }
-}
-
-fn digest(key: &[u8]) -> blake3::Hash {
-    blake3::hash(key)
-}
-
-fn fresh_key() -> io::Result<Secret> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bytes = [0; KEY_LENGTH];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    // 64 letters divide 256, so every letter is as likely as another.
-    let letters = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
-    Ok(Secret::new(KEY_PREFIX.chars().chain(letters).collect::<String>()))
-}
-
-/// Writes the digest aside, then puts it in its place: a crash leaves the whole of it or nothing.
-fn store(folder: &Path, digest: &blake3::Hash) -> io::Result<()> {
-    let aside = folder.join(format!("{KEY_FILE}.new"));
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    writeln!(file, "{}", digest.to_hex())?;
-    file.sync_all()?;
-    fs::rename(&aside, folder.join(KEY_FILE))?;
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::os::unix::fs::PermissionsExt;
-
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    fn with(name: &'static str, value: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, HeaderValue::from_str(value).unwrap());
-        headers
     }
 
-    fn refusal(auth: &Auth, headers: &HeaderMap, access: Access) -> &'static str {
-        auth.admit(headers, access).unwrap_err().kind().code
-    }
-
-    #[test]
-    fn staff_routes_need_a_good_key_and_no_route_takes_a_bad_one() {
-        let auth = Auth::with_key(&Secret::new("a-good-key"));
-        assert_eq!(auth.admit(&HeaderMap::new(), Access::Anyone).unwrap(), Caller::Guest);
-        assert_eq!(refusal(&auth, &HeaderMap::new(), Access::Staff), "authentication_required");
-        assert!(auth.admit(&with(API_KEY, "a-good-key"), Access::Staff).unwrap().is_staff());
-        for bad in ["a-good-kez", "", "a-good-key2"] {
-            assert_eq!(refusal(&auth, &with(API_KEY, bad), Access::Anyone), "invalid_api_key");
-        }
-        assert!(auth.admit(&with("authorization", "Basic x"), Access::Open).is_ok());
-        assert_eq!(refusal(&auth, &with("authorization", "Bearer x"), Access::Anyone), "invalid_token");
-    }
-
-    #[test]
-    fn a_made_key_is_shown_once_and_kept_as_a_digest() {
-        let folder = tempfile::tempdir().unwrap();
-        let AdminKey::Made(_, key) = Auth::from_data(folder.path()).unwrap() else {
-            panic!("a key was there")
+    async fn by_token(&self, value: &HeaderValue, engine: &Engine) -> Result<Caller, Problem> {
+        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, token)) = token else {
+            return Err(invalid_token("Send the access token as \"Bearer\"."));
         };
-        assert!(key.expose().starts_with(KEY_PREFIX) && key.expose().len() == KEY_PREFIX.len() + KEY_LENGTH);
-        let file = folder.path().join(KEY_FILE);
-        assert!(!fs::read_to_string(&file).unwrap().contains(key.expose()));
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        let AdminKey::Known(auth) = Auth::from_data(folder.path()).unwrap() else { panic!("made twice") };
-        assert!(auth.admit(&with(API_KEY, key.expose()), Access::Staff).is_ok());
+        let (fingerprint, now) = (Fingerprint::of(token.as_bytes()), engine.now());
+        if let Some(known) = self.known.get(&fingerprint, now) {
+            return self.still_good(&known, engine, Kind::INVALID_TOKEN).await;
+        }
+        let claims = self.issuer.verify(token, now).map_err(|fault| {
+            tracing::debug!(%fault, "an access token is refused");
+            not_ours()
+        })?;
+        let at = Address::user(claims.user);
+        let watch = engine.watch(at, claims.session);
+        let check = Message::User(user::Command::CheckSession { session: claims.session });
+        match engine.ask(at, Party::Shop, check, self.patience).await {
+            Ok(Answered { reply: Reply::Session(live), .. }) if live.role == claims.role => {
+                let caller =
+                    Caller::Account { user: claims.user, role: claims.role, session: claims.session };
+                let known = Known { caller, watch, noted: Arc::default() };
+                self.known.insert(fingerprint, known, claims.expires_at_ms);
+                Ok(caller)
+            }
+            Ok(_) | Err(AskError::Rejected { rejection: Rejection::User(_), .. }) => Err(not_ours()),
+            Err(error) => Err(error.into()),
+        }
     }
+
+    async fn by_key(&self, text: &[u8], engine: &Engine) -> Result<Caller, Problem> {
+        let (fingerprint, now) = (Fingerprint::of(text), engine.now());
+        // Digests compare in constant time.
+        if fingerprint.digest() == self.bootstrap {
+            let permissions = Role::Admin.permissions();
+            return Ok(Caller::Service { key: ServiceKey::Bootstrap, permissions });
+        }
+        if let Some(known) = self.known.get(&fingerprint, now) {
+            note_use(&known, now, engine, self.patience);
+            return self.still_good(&known, engine, Kind::INVALID_API_KEY).await;
+        }
+        let key = std::str::from_utf8(text).ok().and_then(|text| ApiKey::decode(text).ok());
+        let Some(key) = key else { return Err(unknown_key()) };
+        let at = Address::api_keys();
+        let watch = engine.watch(at, key.id);
+        let digest = key.secret.hash();
+        let check = Message::ApiKeys(api_keys::Command::Check { id: key.id, digest });
+        match engine.ask(at, Party::Shop, check, self.patience).await {
+            Ok(Answered { reply: Reply::ApiKey(view), .. }) => {
+                let caller =
+                    Caller::Service { key: ServiceKey::Made(view.id), permissions: view.permissions };
+                let known = Known { caller, watch, noted: Arc::default() };
+                note_use(&known, now, engine, self.patience);
+                let until = view.expires_at.unwrap_or(Millis::MAX).min(now + KEY_REMEMBERED_MS);
+                self.known.insert(fingerprint, known, until);
+                Ok(caller)
+            }
+            Ok(_) | Err(AskError::Rejected { rejection: Rejection::ApiKey(_), .. }) => Err(unknown_key()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The caller, unless the credential has ended meanwhile. That is told once it is durable.
+    async fn still_good(&self, known: &Known, engine: &Engine, ended: Kind) -> Result<Caller, Problem> {
+        let Some(sequence) = known.watch.ended() else { return Ok(known.caller) };
+        engine.durable(sequence).await?;
+        Err(Problem::new(ended, "The credential is no longer good."))
+    }
+}
+
+/// Notes the use of an API key, at most once in a while.
+fn note_use(known: &Known, now: Millis, engine: &Engine, patience: Duration) {
+    let Caller::Service { key: ServiceKey::Made(id), .. } = known.caller else { return };
+    let last = known.noted.load(Ordering::Relaxed);
+    if now < last + api_keys::USE_NOTED_EVERY_MS {
+        return;
+    }
+    if known.noted.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        let engine = engine.clone();
+        #[expect(clippy::disallowed_methods, reason = "once a minute and key, and bounded by the patience")]
+        tokio::spawn(async move {
+            let used = Message::ApiKeys(api_keys::Command::Used { id });
+            // It is noted at the next use if not now.
+            let _noted = engine.ask(Address::api_keys(), Party::Shop, used, patience).await;
+        });
+    }
+}
+
+fn refused(caller: Caller, permission: Permission) -> Problem {
+    let scope = permission.scope();
+    match caller {
+        Caller::Guest => {
+            let detail = "Sign in and send the access token, or send an API key in X-API-Key.";
+            Problem::new(Kind::AUTHENTICATION_REQUIRED, detail)
+        }
+        Caller::Account { .. } => Problem::new(Kind::FORBIDDEN, format!("This needs {scope:?}.")),
+        Caller::Service { .. } => {
+            Problem::new(Kind::FORBIDDEN, format!("The API key does not have the scope {scope:?}."))
+        }
+    }
+}
+
+fn invalid_token(detail: &'static str) -> Problem {
+    Problem::new(Kind::INVALID_TOKEN, detail)
+}
+
+fn not_ours() -> Problem {
+    invalid_token("The access token is not one of this shop, or has ended.")
+}
+
+fn unknown_key() -> Problem {
+    Problem::new(Kind::INVALID_API_KEY, "The API key is not one of this shop.")
 }

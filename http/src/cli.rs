@@ -1,14 +1,19 @@
 //! The command line.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use relampago_config::{Flags, Settings};
+use relampago_config::{ConfigError, Configuration, Fault, Flags};
+use tracing_subscriber::EnvFilter;
 
 use crate::{demo, serve};
+
+/// Exit code of `config` when the settings are refused; clap's for a command line that is.
+const REFUSED: u8 = 2;
 
 /// The back end of a shop: products, stock, carts, orders and payments behind REST.
 #[derive(Debug, Parser)]
@@ -21,13 +26,25 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the shop until SIGTERM
-    Serve(Serve),
+    Serve(Sources),
     /// Hold a flash sale in a temporary folder, crash in the middle of it, and audit the books
     Demo(demo::Options),
+    /// Look at the settings without starting anything
+    #[command(subcommand)]
+    Config(Look),
 }
 
+#[derive(Debug, Subcommand)]
+enum Look {
+    /// Say whether the settings are acceptable: exit code 0, or 2 and every fault on a line of standard error
+    Check(Sources),
+    /// Print the settings in effect as TOML, each with where it comes from, secrets redacted
+    Show(Sources),
+}
+
+/// Where settings come from, beside the environment.
 #[derive(Debug, Args)]
-struct Serve {
+struct Sources {
     /// TOML file with settings that differ from the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -39,34 +56,83 @@ struct Serve {
     data: Option<PathBuf>,
 }
 
-/// Reads the command line and does what it says. Failures go to standard error.
-pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Serve(flags) => serve_with(flags).map(|()| true),
-        Command::Demo(options) => demonstrate(&options),
-    };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("relampago: {error:#}");
-            ExitCode::FAILURE
-        }
+impl Sources {
+    fn load(&self) -> Result<Configuration, ConfigError> {
+        let flags = Flags { addr: self.addr, data: self.data.clone() };
+        // A variable that is not UTF-8 cannot be one of our settings.
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let configuration = Configuration::load(self.config.as_deref(), flags, env)?;
+        check_filter(&configuration)?;
+        Ok(configuration)
     }
 }
 
-fn serve_with(flags: Serve) -> Result<()> {
-    let Serve { config, addr, data } = flags;
-    // A variable that is not UTF-8 cannot be one of our settings.
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let settings = Settings::load(config.as_deref(), Flags { addr, data }, env)?;
-    serve::run(&settings)
+/// Reads the command line and does what it says. Failures go to standard error.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(sources) => serve_with(&sources),
+        Command::Demo(options) => demonstrate(&options),
+        Command::Config(look) => look_at_settings(&look),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("relampago: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn demonstrate(options: &demo::Options) -> Result<bool> {
+fn serve_with(sources: &Sources) -> Result<ExitCode> {
+    serve::run(&sources.load()?.settings)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn look_at_settings(look: &Look) -> Result<ExitCode> {
+    let (Look::Check(sources) | Look::Show(sources)) = look;
+    let configuration = match sources.load() {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            print_refusal(&error);
+            return Ok(REFUSED.into());
+        }
+    };
+    for warning in &configuration.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let mut out = std::io::stdout().lock();
+    let written = match look {
+        Look::Check(_) => writeln!(out, "configuration is acceptable"),
+        Look::Show(_) => write!(out, "{configuration}"),
+    };
+    written.and_then(|()| out.flush()).context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_refusal(error: &ConfigError) {
+    match error {
+        ConfigError::Faults(faults) => faults.iter().for_each(|fault| eprintln!("{fault}")),
+        other => eprintln!("{other}"),
+    }
+}
+
+/// Only the logs' own library can tell whether it understands a filter.
+fn check_filter(configuration: &Configuration) -> Result<(), ConfigError> {
+    const KEY: &str = "log.filter";
+    let filter = &configuration.settings.log.filter;
+    EnvFilter::try_new(filter).map(drop).map_err(|_| {
+        let origin = configuration.origins.get(KEY);
+        ConfigError::Faults(vec![Fault::Invalid {
+            key: KEY.into(),
+            given: format!("{filter:?}"),
+            origin: origin.map_or("by default", String::as_str).into(),
+            expected: "directives such as info,ractor=warn".into(),
+        }])
+    })
+}
+
+fn demonstrate(options: &demo::Options) -> Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(demo::run(options))
+    let books_balance = runtime.block_on(demo::run(options))?;
+    Ok(if books_balance { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]

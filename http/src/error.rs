@@ -7,6 +7,7 @@ mod refusal;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
@@ -126,6 +127,32 @@ impl Problem {
         self
     }
 
+    /// When to come back, rounded up to a second.
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after_s(seconds.max(1))
+    }
+
+    /// Too many passwords wait to be compared.
+    pub(crate) fn busy(wait: Duration) -> Self {
+        Self::new(Kind::OVERLOADED, "Too many passwords wait to be looked at.").retry_after(wait)
+    }
+
+    /// A credential is good, and is no account's.
+    pub(crate) fn no_account() -> Self {
+        Self::new(Kind::AUTHENTICATION_REQUIRED, "This is for accounts: sign in and send the access token.")
+    }
+
+    /// Something of ours failed; the caller is not told what.
+    pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a request cannot be carried out");
+        Self::new(Kind::INTERNAL, "The server made a mistake.")
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.kind.status
+    }
+
     pub(crate) fn replayed(mut self, replayed: bool) -> Self {
         self.0.replayed = replayed;
         self
@@ -186,10 +213,7 @@ impl From<AskError> for Problem {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Rejected { rejection, commit } => Self::from(rejection).at(commit),
-            AskError::Overloaded { retry_after } => {
-                let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-                Self::overloaded().retry_after_s(seconds.max(1))
-            }
+            AskError::Overloaded { retry_after } => Self::overloaded().retry_after(retry_after),
             AskError::OutcomeUnknown | AskError::TimedOut => Self::outcome_unknown(),
             AskError::InFlight => {
                 Self::new(Kind::KEY_IN_FLIGHT, "The first request under this key still runs. Ask again.")

@@ -1,6 +1,7 @@
 //! What a handler gets: the request, taken apart on demand, and the way to the engine.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
 use axum::RequestPartsExt;
@@ -13,18 +14,32 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use relampago_actors::keys::KeyTag;
-use relampago_actors::{Address, Id, Message};
+use relampago_actors::personal::Personal;
+use relampago_actors::secret::Password;
+use relampago_actors::{Address, Id, Message, Party, user};
 use relampago_config::Locale;
 use relampago_engine::{Answered, AskError, Engine};
+use relampago_keys::{KeysError, Unreadable};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
+use crate::access::passwords::Plain;
 use crate::admission::Place;
 use crate::app::{App, Listed};
 use crate::auth::Caller;
 use crate::error::{Kind, Problem};
 use crate::etag::IfMatch;
 use crate::idempotency::Key;
+use crate::json::User;
 use crate::locale;
+
+/// The address at the other end of the connection, as the server notes it with every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What codes over bodies are for.
+const BODY_CONTEXT: &str = "relampago 2026 idempotent body";
 
 /// One request, from a caller who may make it.
 #[derive(Debug)]
@@ -203,6 +218,98 @@ impl Call {
             })
     }
 
+    /// The route that is called.
+    pub(crate) fn route(&self) -> Listed {
+        self.route
+    }
+
+    /// Whether the request asks for nothing to be changed.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.parts.method.is_safe()
+    }
+
+    /// Where the request comes from.
+    pub(crate) fn source(&self) -> IpAddr {
+        let peer = self.parts.extensions.get::<Peer>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| *address);
+        self.app.access.source(peer, &self.parts.headers)
+    }
+
+    /// As [`Call::tag`] for a body with a secret in it: what is stored of it is of no use to who has the shop's
+    /// data without its keys. A repetition is not known as one after the master key was replaced.
+    pub(crate) fn secret_tag(&self, key: &Key, body: &[u8]) -> KeyTag {
+        let (_, mac) = self.engine().keys().token_mac(BODY_CONTEXT, body);
+        self.tag(key, &mac)
+    }
+
+    /// A secret that is the same for the same idempotency key, of which nothing is stored.
+    pub(crate) fn derived_secret(&self, what: &str, key: &Key) -> [u8; 32] {
+        let scope = self.tag(key, &[]).key.to_le_bytes();
+        let parts = [what.as_bytes(), &scope, key.as_bytes()].concat();
+        *blake3::keyed_hash(self.secret(), &parts).as_bytes()
+    }
+
+    /// Seals personal data under the key of its owner, who gets one at the first time.
+    ///
+    /// # Errors
+    /// 404 if the owner was erased.
+    pub(crate) async fn seal(&self, owner: Id, text: &str) -> Result<Personal, Problem> {
+        let keys = self.engine().keys();
+        let key = match keys.existing_key_of(owner) {
+            Some(key) => key,
+            None => {
+                let keys = Arc::clone(keys);
+                let made = spawn_blocking(move || keys.key_of(owner)).await;
+                made.map_err(|error| Problem::internal(&error))?.map_err(unsealed)?
+            }
+        };
+        keys.seal(key, text).map_err(unsealed)
+    }
+
+    /// Personal data in clear.
+    ///
+    /// # Errors
+    /// 500 if it cannot be read: who was erased is not shown at all.
+    pub(crate) fn reveal(&self, personal: &Personal) -> Result<Zeroizing<String>, Problem> {
+        self.engine().keys().reveal(personal).map_err(unreadable)
+    }
+
+    /// A user in clear.
+    ///
+    /// # Errors
+    /// As [`Call::reveal`].
+    pub(crate) fn reveal_user(&self, view: &user::View) -> Result<User, Problem> {
+        User::new(view, self.engine().keys()).map_err(unreadable)
+    }
+
+    /// The hash of a password that somebody has chosen.
+    ///
+    /// # Errors
+    /// 503 if too many passwords wait.
+    pub(crate) async fn hash_password(&self, password: Plain) -> Result<Password, Problem> {
+        let hash = self.app.access.passwords.hash(password).await;
+        hash.map_err(|busy| Problem::busy(busy.retry_after))
+    }
+
+    /// Asks an entity in the shop's own name, for a caller whose right was looked at before.
+    ///
+    /// # Errors
+    /// As [`Call::ask`].
+    pub(crate) async fn ask_for_shop(&self, to: Address, message: Message) -> Result<Answered, Problem> {
+        match self.try_ask_for_shop(to, message).await {
+            Err(AskError::TimedOut) if self.is_safe() => Err(slow()),
+            answer => Ok(answer?),
+        }
+    }
+
+    /// As [`Call::ask_for_shop`], for a route that has its own words for a refusal.
+    ///
+    /// # Errors
+    /// As [`Call::try_ask`].
+    pub(crate) async fn try_ask_for_shop(&self, to: Address, message: Message) -> Result<Answered, AskError> {
+        self.app.engine.ask(to, Party::Shop, message, self.app.request_timeout).await
+    }
+
     /// Asks an entity and waits for the answer, at most as long as a request may take.
     ///
     /// # Errors
@@ -260,15 +367,15 @@ impl Call {
     }
 }
 
-/// A `user_id` that a request names: staff's right.
-///
-/// # Errors
-/// 403 for everybody else.
-pub(crate) fn check_user(caller: Caller, user: Option<Id>) -> Result<(), Problem> {
-    if user.is_none() || caller.is_staff() {
-        return Ok(());
+fn unsealed(error: KeysError) -> Problem {
+    match error {
+        KeysError::Destroyed => Problem::new(Kind::USER_NOT_FOUND, "There is no such user."),
+        error => Problem::internal(&error),
     }
-    Err(Problem::new(Kind::FORBIDDEN, "A user_id other than the caller's is for staff."))
+}
+
+fn unreadable(error: Unreadable) -> Problem {
+    Problem::internal(&error)
 }
 
 fn too_large(limit: usize) -> Problem {

@@ -331,6 +331,11 @@ pub(crate) fn whole(bounds: RangeInclusive<i64>) -> impl FnOnce(&RawValue) -> Re
     }
 }
 
+/// Reads `true` or `false`.
+pub(crate) fn flag(raw: &RawValue) -> Result<bool, Fault> {
+    raw.get().parse().map_err(|_| "must be true or false".into())
+}
+
 /// Reads an id.
 pub(crate) fn id(raw: &RawValue) -> Result<Id, Fault> {
     string(raw)?.parse().map_err(|_| "must be a UUID".into())

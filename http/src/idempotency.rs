@@ -38,11 +38,17 @@ impl Key {
         Ok(Some(Self(value.clone())))
     }
 
+    /// As the client sent it.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// The key in its scope, and the body it came with. `place` is the method, the template of the route and the
     /// parts of the path that it leaves open. Both are hashed under the shop's secret: what is
     /// stored tells nobody anything, and ids derived from it cannot be guessed.
     pub(crate) fn tag(&self, secret: &[u8; 32], caller: Caller, place: &[&[u8]], body: &[u8]) -> KeyTag {
-        let mut scoped = vec![caller.scope(), self.0.as_bytes()];
+        let scope = caller.scope();
+        let mut scoped = vec![&scope[..], self.0.as_bytes()];
         scoped.extend(place);
         let body = Id::keyed(secret, "body", &[body]).0;
         // The upper half of an id holds its version; the lower one is 62 bits of the hash.
@@ -72,9 +78,9 @@ pub(crate) fn order_of_cart(secret: &[u8; 32], cart: Id) -> Id {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::auth::Role;
+    use relampago_actors::access::Role;
 
-    const SERVICE: Caller = Caller::Service { key: [7; 16], role: Role::Admin };
+    const SERVICE: Caller = Caller::Account { user: Id(7), role: Role::Customer, session: Id(8) };
     const LONG: &str = "0123456789012345678901";
 
     fn key(value: &str, caller: Caller) -> Result<Key, &'static str> {

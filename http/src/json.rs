@@ -1,5 +1,6 @@
 //! The shapes that answers have in JSON. They borrow from the engine's views and are written once.
 
+mod access;
 mod cart;
 mod history;
 mod inventory;
@@ -7,6 +8,7 @@ mod list;
 mod order;
 mod payment;
 mod product;
+mod user;
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,6 +21,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+pub(crate) use access::{ApiKey, ApiKeyList, AuditEntry, AuditList, HeldLetter, HeldLetterList, Rotated};
 pub(crate) use cart::Cart;
 pub(crate) use history::{History, HistoryEvent};
 pub(crate) use inventory::Inventory;
@@ -26,6 +29,7 @@ pub(crate) use list::{OrderList, ProductList};
 pub(crate) use order::{Line, Order};
 pub(crate) use payment::Payment;
 pub(crate) use product::Product;
+pub(crate) use user::{PostalAddress, PostalAddressList, Tokens, User};
 
 /// Ways to pay, by the names that requests and answers have for them.
 pub(crate) const METHODS: &[(&str, Method)] =

@@ -12,16 +12,22 @@
 //! | `fields` | request bodies, read field by field so that every fault is named |
 //! | `json`, `answer`, `etag`, `page`, `locale` | answers: shapes, headers, entity tags, pages, languages |
 //! | `error` | problems: the table of codes and statuses, and which rejection is which |
+//! | [`access`] | what signing in is made of: tokens, passwords, throttling |
 //! | `admission` | how many requests are worked on, and how many bodies are arriving |
-//! | [`auth`], `idempotency`, `trace` | callers, keys, request ids |
+//! | `auth`, `audited`, `idempotency`, `trace` | callers, keys, request ids |
+//! | `connection`, `progress` | one connection, what it waits for, and how long |
 //! | `refusing` | problems for what hyper cannot read |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
 
+#[allow(dead_code)]
+pub mod access;
 mod admission;
 mod answer;
 pub mod app;
-pub mod auth;
+mod audited;
+mod auth;
 pub mod cli;
+mod connection;
 pub mod demo;
 mod error;
 mod etag;
@@ -33,6 +39,7 @@ mod locale;
 pub mod metrics;
 mod openapi;
 mod page;
+mod progress;
 mod refusing;
 mod routes;
 pub mod serve;

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document: the handlers' own words, and what is the same for all of them.
 
 use bytes::Bytes;
+use relampago_actors::access::{Permission, Permissions};
 use relampago_actors::order;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -9,7 +10,9 @@ use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{
     ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, Schema, SchemaType, Type,
 };
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 use utoipa::{OpenApi, ToSchema};
 
@@ -18,12 +21,16 @@ use crate::auth::Access;
 use crate::error::{FieldError, Kind, PriceItem, ShortageItem};
 use crate::json::{HistoryEvent, Line, METHODS, Payment};
 use crate::locale::order_code;
-use crate::routes::{carts, checkout, docs, inventory, operations, orders, payments, products, validations};
+use crate::routes::{
+    addresses, api_keys, carts, checkout, docs, inventory, operations, orders, passwords, payments, products,
+    security, sessions, users, validations,
+};
 
 const PROBLEM: &str = "Problem";
 const PROBLEM_JSON: &str = "application/problem+json";
 const EXAMPLE_ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 const API_KEY: &str = "api_key";
+const BEARER: &str = "bearer";
 const COMMIT: &str =
     "The position in the journal, `<journal>/<sequence>`, that the answer reflects; it is durable.";
 
@@ -44,6 +51,12 @@ const COMMIT: &str =
         carts::remove, checkout::check_out, checkout::place, orders::list, orders::show, orders::history,
         orders::cancel, validations::validate, payments::process, payments::show, payments::confirm,
         payments::capture, payments::refund,
+        users::register, users::show, users::change, users::erase, users::orders,
+        addresses::list, addresses::add, addresses::replace, addresses::remove,
+        sessions::login, sessions::refresh, sessions::logout,
+        passwords::set, passwords::request_reset, passwords::verify, passwords::request_verification,
+        api_keys::create, api_keys::list, api_keys::show, api_keys::revoke,
+        security::jwks, security::audit, security::mail, security::rotate,
         operations::livez, operations::readyz, operations::health, operations::metrics,
         docs::document, docs::page, docs::file,
     ),
@@ -55,6 +68,10 @@ const COMMIT: &str =
         (name = "checkout", description = "Buying it."),
         (name = "orders", description = "What was bought."),
         (name = "payments", description = "Paying for it."),
+        (name = "users", description = "Who buys, and who runs the shop."),
+        (name = "auth", description = "Signing in."),
+        (name = "api-keys", description = "How programs call."),
+        (name = "security", description = "Who did what, and the keys."),
         (name = "operations", description = "For operators."),
     ),
 )]
@@ -126,6 +143,8 @@ fn complete(mut document: Document, routes: &[Listed]) -> Document {
     components.schemas.insert(PROBLEM.to_owned(), problem_schema());
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
     components.security_schemes.insert(API_KEY.to_owned(), scheme);
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    components.security_schemes.insert(BEARER.to_owned(), SecurityScheme::Http(bearer));
     for (path, item) in &mut document.paths.paths {
         let operations = [
             ("GET", &mut item.get),
@@ -158,6 +177,16 @@ const ALWAYS_WHOLE: &[&str] = &[
     "Inventory",
     "History",
     "HealthReport",
+    "User",
+    "PostalAddress",
+    "PostalAddressList",
+    "Tokens",
+    "ApiKeyList",
+    "AuditEntry",
+    "AuditList",
+    "HeldLetter",
+    "HeldLetterList",
+    "Rotated",
 ];
 
 fn require_all(schema: Option<&mut RefOr<Schema>>) {
@@ -186,6 +215,13 @@ fn closed_sets() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("Cart", "status", vec!["open", "checked_out", "expired"]),
         ("Product", "status", vec!["active", "archived"]),
         ("HealthReport", "status", vec!["ready", "draining", "failed"]),
+        ("User", "role", vec!["customer", "staff", "admin"]),
+        ("NewUser", "role", vec!["customer", "staff", "admin"]),
+        ("UserPatch", "role", vec!["customer", "staff", "admin"]),
+        ("AuditEntry", "actor", vec!["user", "api_key", "bootstrap_key", "guest"]),
+        ("AuditEntry", "role", vec!["customer", "staff", "admin"]),
+        ("Rotation", "keys", vec!["signing", "personal_data"]),
+        ("Rotated", "keys", vec!["signing", "personal_data"]),
     ]
 }
 
@@ -218,12 +254,15 @@ fn complete_operation(operation: &mut Operation, route: &Listed) {
             complete_response(response, status, is_api, is_list);
         }
     }
-    if route.access == Access::Staff {
-        operation.security = Some(vec![SecurityRequirement::new(API_KEY, Vec::<String>::new())]);
-    } else if is_api {
-        let none = SecurityRequirement::default();
-        operation.security = Some(vec![none, SecurityRequirement::new(API_KEY, Vec::<String>::new())]);
+    if let Access::Needs(permission) = route.access {
+        let needs = |scheme| SecurityRequirement::new(scheme, [permission.scope()]);
+        let none = for_guests(permission).then(SecurityRequirement::default);
+        operation.security = Some(none.into_iter().chain([needs(BEARER), needs(API_KEY)]).collect());
     }
+}
+
+fn for_guests(permission: Permission) -> bool {
+    Permissions::of_guests().allow(permission)
 }
 
 /// What can go wrong with any request of this form; what a handler says itself goes before.
@@ -232,12 +271,11 @@ fn common_problems(operation: &Operation, route: &Listed, is_api: bool) -> Vec<(
     let takes_body = operation.request_body.is_some();
     let is_list = route.method == "GET" && has_parameter(operation, "limit");
     let mut problems = vec![("500", "`internal`")];
-    match (is_api, route.access) {
-        (_, Access::Staff) => {
-            problems.push(("401", "`authentication_required`, `invalid_api_key`, `invalid_token`"));
-        }
-        (_, Access::Anyone) => problems.push(("401", "`invalid_api_key`, `invalid_token`")),
-        (_, Access::Open) => {}
+    if let Access::Needs(permission) = route.access {
+        let guests = "`invalid_api_key`, `invalid_token`";
+        let others = "`authentication_required`, `invalid_api_key`, `invalid_token`";
+        problems.push(("401", if for_guests(permission) { guests } else { others }));
+        problems.push(("403", "`forbidden`"));
     }
     if is_api {
         let reads = "`overloaded`, `timeout`, `shutting_down`";
@@ -248,8 +286,10 @@ fn common_problems(operation: &Operation, route: &Listed, is_api: bool) -> Vec<(
         let with_key = "`malformed_json`, `idempotency_key_required`, `idempotency_key_invalid`";
         problems.push(("400", if is_post { with_key } else { "`malformed_json`" }));
     }
+    problems.push(("408", "`request_timeout`"));
+    problems.push(("414", "`uri_too_long`"));
+    problems.push(("431", "`headers_too_large`"));
     if takes_body {
-        problems.push(("408", "`request_timeout`"));
         problems.push(("413", "`body_too_large`"));
         problems.push(("415", "`unsupported_media_type`"));
     }
@@ -278,7 +318,7 @@ fn complete_response(response: &mut Response, status: &str, is_api: bool, is_lis
     header("X-Request-Id", "The caller's, or a new one.");
     match status {
         "401" => header("WWW-Authenticate", "How to authenticate."),
-        "503" => header("Retry-After", "Seconds to wait."),
+        "429" | "503" => header("Retry-After", "Seconds to wait."),
         "200" if is_list => {
             header("Link", "The next page, `rel=\"next\"`; missing on the last.");
             header("Relampago-View-Position", "The position in the journal that the list reflects.");

@@ -1,16 +1,18 @@
-//! A connection on which refusals of unreadable requests are problems too.
+//! A connection on which refusals of unreadable requests are problems too, and which notes how far requests are.
 //!
 //! What is not HTTP never reaches a handler: hyper answers it itself, with a bare status line. This stream knows
 //! such an answer by the request id that it lacks (every answer of ours has one) and writes a problem instead.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::error::{Kind, Problem};
+use crate::progress::Progress;
 use crate::trace::{REQUEST_ID, TraceId, fresh_request_id};
 
 /// A refusal of hyper's has a status, a date and little else; longer answers need no second look.
@@ -19,13 +21,23 @@ const LONGEST_BARE: usize = 256;
 /// A TCP connection whose bare refusals are replaced.
 pub(crate) struct Refusing {
     stream: TcpStream,
+    progress: Arc<Progress>,
     /// What is written instead of a bare refusal, and how much of it is.
     instead: Option<(Vec<u8>, usize)>,
 }
 
 impl Refusing {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, instead: None }
+    pub(crate) fn new(stream: TcpStream, progress: Arc<Progress>) -> Self {
+        Self { stream, progress, instead: None }
+    }
+
+    /// Answers a request that was not read to its end, and closes.
+    ///
+    /// # Errors
+    /// If the client is gone.
+    pub(crate) async fn refuse(mut self, kind: Kind, detail: &'static str) -> io::Result<()> {
+        self.stream.write_all(&last_answer(kind, detail)).await?;
+        self.stream.shutdown().await
     }
 
     /// Writes what is still owed of a replaced refusal.
@@ -50,7 +62,10 @@ impl AsyncRead for Refusing {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.progress.has_read(buf.filled().len() - before);
+        read
     }
 }
 
@@ -58,7 +73,8 @@ impl AsyncWrite for Refusing {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_instead(cx))?;
         if let Some(kind) = bare_refusal(buf) {
-            self.instead = Some((problem(kind), 0));
+            self.instead = Some((last_answer(kind, "The server could not read the request."), 0));
+            self.progress.has_answer();
             return Poll::Ready(Ok(buf.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
@@ -83,7 +99,9 @@ impl AsyncWrite for Refusing {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(cx))?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.progress.has_flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -113,8 +131,8 @@ fn bare_refusal(head: &[u8]) -> Option<Kind> {
 }
 
 /// A whole answer; the connection ends with it.
-fn problem(kind: Kind) -> Vec<u8> {
-    let body = Problem::new(kind, "The server could not read the request.").document(TraceId::fresh());
+fn last_answer(kind: Kind, detail: &'static str) -> Vec<u8> {
+    let body = Problem::new(kind, detail).document(TraceId::fresh());
     let request_id = fresh_request_id();
     let head = format!(
         "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n{REQUEST_ID}: {}\r\n\

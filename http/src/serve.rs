@@ -1,18 +1,13 @@
 //! `relampago serve`: from settings to a listening server, and to its orderly end.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use axum::body::Body;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use relampago_config::{Log, LogFormat, Settings};
 use relampago_engine::Engine;
@@ -20,15 +15,15 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tracing_subscriber::EnvFilter;
 
+use crate::access::bootstrap::AdminKey;
 use crate::app::Front;
-use crate::auth::{AdminKey, Auth};
+use crate::connection::{self, Patience};
 use crate::metrics;
-use crate::refusing::Refusing;
 
 /// Connections that may wait to be accepted; the kernel's own limit may be lower.
 const BACKLOG: u32 = 4096;
@@ -77,8 +72,8 @@ async fn serve(settings: &Settings) -> Result<()> {
     let stop = stop_signal()?;
     let metrics = metrics::install();
     let engine = Engine::start(settings).await.context("cannot start the engine")?;
-    let auth = admin_key(settings)?;
-    let front = Front::new(engine.clone(), settings, auth, metrics.clone())?;
+    let admin = admin_key(settings)?;
+    let front = Front::new(engine.clone(), settings, &admin, metrics.clone())?;
     let listener = listen(settings.server.addr)?;
     let address = listener.local_addr().context("cannot tell the address")?;
     announce(address)?;
@@ -110,18 +105,16 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
 }
 
 /// The admin key of the settings, or the one kept in the data folder, which the engine has made and locked.
-fn admin_key(settings: &Settings) -> Result<Auth> {
+fn admin_key(settings: &Settings) -> Result<AdminKey> {
     if let Some(key) = &settings.auth.bootstrap_api_key {
-        return Ok(Auth::with_key(key));
+        return Ok(AdminKey::set(key));
     }
-    match Auth::from_data(&settings.data.dir).context("cannot keep the admin key's digest")? {
-        AdminKey::Known(auth) => Ok(auth),
-        AdminKey::Made(auth, key) => {
-            // Not a log line: logs are kept, and this is shown once.
-            eprintln!("relampago: admin API key, shown only this once: {}", key.expose());
-            Ok(auth)
-        }
+    let admin = AdminKey::kept_in(&settings.data.dir).context("cannot keep the admin key's digest")?;
+    if let AdminKey::Made(_, key) = &admin {
+        // Not a log line: logs are kept, and this is shown once.
+        eprintln!("relampago: admin API key, shown only this once: {}", key.expose());
     }
+    Ok(admin)
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener> {
@@ -161,20 +154,19 @@ enum Ended {
 /// Accepts connections and serves them.
 struct Acceptor {
     front: Front,
-    http: http1::Builder,
+    patience: Patience,
     permits: Arc<Semaphore>,
     drain_timeout: Duration,
 }
 
 impl Acceptor {
     fn new(settings: &Settings, front: Front) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(settings.server.header_read_timeout);
+        let server = &settings.server;
         Self {
             front,
-            http,
-            permits: Arc::new(Semaphore::new(settings.server.max_connections.min(Semaphore::MAX_PERMITS))),
-            drain_timeout: settings.server.drain_timeout,
+            patience: Patience { head: server.header_read_timeout, idle: server.keep_alive_timeout },
+            permits: Arc::new(Semaphore::new(server.max_connections.min(Semaphore::MAX_PERMITS))),
+            drain_timeout: server.drain_timeout,
         }
     }
 
@@ -190,10 +182,9 @@ impl Acceptor {
                 reason = &mut failed => break Ended::Failed(reason),
                 Some(_) = connections.join_next() => {}
                 accepted = self.accept(&listener) => {
-                    if let Some((stream, permit)) = accepted {
-                        let served = serve_connection(
-                            self.http.clone(), stream, self.front.clone(), stopped.clone(),
-                        );
+                    if let Some((stream, peer, permit)) = accepted {
+                        let (front, stopped) = (self.front.clone(), stopped.clone());
+                        let served = connection::serve(stream, peer, front, self.patience, stopped);
                         connections.spawn(async move {
                             served.await;
                             drop(permit);
@@ -214,14 +205,14 @@ impl Acceptor {
     }
 
     /// The next connection, once there is room for it. Cancelling this loses none.
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
-                Some((stream, permit))
+                Some((stream, peer.ip(), permit))
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -229,31 +220,5 @@ impl Acceptor {
                 None
             }
         }
-    }
-}
-
-/// Serves one connection until the client closes it or the server stops; a request in flight is finished.
-async fn serve_connection(
-    http: http1::Builder,
-    stream: TcpStream,
-    front: Front,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let front = front.clone();
-        async move { Ok::<_, Infallible>(front.handle(request.map(Body::new)).await) }
-    });
-    // The guard that `wait_for` gives must not be held while the connection ends.
-    let stopped = async { drop(stopped.wait_for(|stopped| *stopped).await) };
-    let mut connection = pin!(http.serve_connection(TokioIo::new(Refusing::new(stream)), service));
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stopped => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%error, "connection ended");
     }
 }

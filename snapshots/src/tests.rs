@@ -8,6 +8,7 @@ mod log_damage;
 mod model;
 mod order;
 mod recycling;
+mod reopening;
 mod sled_damage;
 mod store_contract;
 mod store_disk;

@@ -1,5 +1,7 @@
 //! What holds after any sequence of commands, whatever their numbers and however often they come.
 
+mod people;
+
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::{prop_assert, prop_assert_eq, proptest};

@@ -47,6 +47,9 @@ kinds! {
     AUTHENTICATION_REQUIRED UNAUTHORIZED "authentication_required" "A credential is required";
     INVALID_API_KEY UNAUTHORIZED "invalid_api_key" "The API key is not valid";
     INVALID_TOKEN UNAUTHORIZED "invalid_token" "The access token is not valid";
+    INVALID_CREDENTIALS UNAUTHORIZED "invalid_credentials" "The e-mail address or the password is wrong";
+    INVALID_REFRESH_TOKEN UNAUTHORIZED "invalid_refresh_token" "The refresh token is not valid";
+    REFRESH_TOKEN_REUSED UNAUTHORIZED "refresh_token_reused" "The refresh token was used before";
     PAYMENT_DECLINED PAYMENT_REQUIRED "payment_declined" "The payment was declined";
     FORBIDDEN FORBIDDEN "forbidden" "The caller may not do this";
     NOT_FOUND NOT_FOUND "not_found" "There is no such resource";
@@ -56,9 +59,17 @@ kinds! {
     ITEM_NOT_FOUND NOT_FOUND "item_not_found" "The cart has no such item";
     ORDER_NOT_FOUND NOT_FOUND "order_not_found" "There is no such order";
     PAYMENT_NOT_FOUND NOT_FOUND "payment_not_found" "There is no such payment";
+    USER_NOT_FOUND NOT_FOUND "user_not_found" "There is no such user";
+    ADDRESS_NOT_FOUND NOT_FOUND "address_not_found" "The user has no such address";
+    API_KEY_NOT_FOUND NOT_FOUND "api_key_not_found" "There is no such API key";
     KEY_IN_FLIGHT CONFLICT "idempotency_in_flight" "The first request under this key still runs" retryable;
     METHOD_NOT_ALLOWED METHOD_NOT_ALLOWED "method_not_allowed" "The method is not allowed here";
     REQUEST_TIMEOUT REQUEST_TIMEOUT "request_timeout" "The request took too long to arrive" retryable;
+    EMAIL_TAKEN CONFLICT "email_taken" "The e-mail address is taken";
+    CHANGE_IN_PROGRESS CONFLICT "change_in_progress" "Another change is in progress" retryable;
+    CREDENTIALS_CHANGED CONFLICT "credentials_changed" "The credentials have changed" retryable;
+    TOO_MANY_ADDRESSES CONFLICT "too_many_addresses" "The user has too many addresses";
+    TOO_MANY_API_KEYS CONFLICT "too_many_api_keys" "There are too many API keys";
     SKU_TAKEN CONFLICT "sku_taken" "The sku is taken";
     INSUFFICIENT_STOCK CONFLICT "insufficient_stock" "There are not so many units";
     CART_EMPTY CONFLICT "cart_empty" "The cart is empty";
@@ -87,6 +98,8 @@ kinds! {
     KEY_REUSED UNPROCESSABLE_ENTITY "idempotency_key_reused" "The key was used with another request";
     AMOUNT_MISMATCH UNPROCESSABLE_ENTITY "amount_mismatch" "The amount is not the order's total";
     REFUND_EXCEEDS_PAYMENT UNPROCESSABLE_ENTITY "refund_exceeds_payment" "More than is left to refund";
+    MAILED_TOKEN_INVALID UNPROCESSABLE_ENTITY "mailed_token_invalid" "The mailed token is not valid";
+    TOO_MANY_ATTEMPTS TOO_MANY_REQUESTS "too_many_attempts" "Too many failed attempts" retryable;
     INTERNAL INTERNAL_SERVER_ERROR "internal" "The server made a mistake";
     OVERLOADED SERVICE_UNAVAILABLE "overloaded" "The server is at its limit" retryable;
     SHUTTING_DOWN SERVICE_UNAVAILABLE "shutting_down" "The server is shutting down" retryable;

@@ -1,7 +1,7 @@
 //! Which problem each rejection of the domain is.
 
 use relampago_actors::line::LineError;
-use relampago_actors::{Rejection, cart, inventory, order, payment, product};
+use relampago_actors::{Rejection, api_keys, cart, inventory, order, payment, product, user};
 
 use super::{Extra, FieldError, Kind, Problem};
 
@@ -14,6 +14,8 @@ impl From<Rejection> for Problem {
             Rejection::Cart(rejection) => cart(rejection, detail),
             Rejection::Order(rejection) => order(rejection, detail),
             Rejection::Payment(rejection) => payment(&rejection, detail),
+            Rejection::User(rejection) => Self::new(user(rejection), detail),
+            Rejection::ApiKey(rejection) => Self::new(api_key(rejection), detail),
             Rejection::KeyReused => Self::new(Kind::KEY_REUSED, detail),
         }
     }
@@ -102,6 +104,31 @@ fn payment(rejection: &payment::Rejection, detail: String) -> Problem {
         R::RefundFailed { .. } => Kind::REFUND_FAILED,
     };
     Problem::new(kind, detail)
+}
+
+fn user(rejection: user::Rejection) -> Kind {
+    use user::Rejection as R;
+    match rejection {
+        R::NotFound => Kind::USER_NOT_FOUND,
+        R::EmailTaken => Kind::EMAIL_TAKEN,
+        R::Busy => Kind::CHANGE_IN_PROGRESS,
+        R::NotAllowed => Kind::FORBIDDEN,
+        R::VersionConflict { .. } => Kind::VERSION_CONFLICT,
+        R::AddressNotFound => Kind::ADDRESS_NOT_FOUND,
+        R::TooManyAddresses => Kind::TOO_MANY_ADDRESSES,
+        R::SessionEnded => Kind::INVALID_TOKEN,
+        R::RefreshReused => Kind::REFRESH_TOKEN_REUSED,
+        R::CredentialsChanged => Kind::CREDENTIALS_CHANGED,
+        R::InvalidToken => Kind::MAILED_TOKEN_INVALID,
+    }
+}
+
+fn api_key(rejection: api_keys::Rejection) -> Kind {
+    match rejection {
+        api_keys::Rejection::NotFound => Kind::API_KEY_NOT_FOUND,
+        api_keys::Rejection::Invalid => Kind::INVALID_API_KEY,
+        api_keys::Rejection::TooMany => Kind::TOO_MANY_API_KEYS,
+    }
 }
 
 /// `field` is what to blame where the error names no line of its own.

@@ -2,24 +2,28 @@
 
 use std::sync::Arc;
 
-use relampago_actors::Id;
 use relampago_actors::order::Buyer;
 use relampago_actors::payment::Method;
 use relampago_actors::personal::Personal;
+use relampago_actors::{Id, Millis};
 use utoipa::ToSchema;
 
-use crate::fields::{self, Fault, Fields};
+use super::person::{self, MAX_ADDRESS_BYTES};
+use super::users::buyer;
+use crate::error::Problem;
+use crate::extract::Call;
+use crate::fields::{self, Fields};
 use crate::json::METHODS;
 
-/// Longest e-mail address that can be delivered to (RFC 5321), characters.
-const MAX_EMAIL: usize = 254;
-const MAX_ADDRESS_BYTES: usize = 8 * 1024;
+/// Personal data of guests is sealed under one key for so long a time, ms: thirty days. Destroying the key erases all
+/// of that time.
+const GUEST_KEY_MS: Millis = 30 * 24 * 60 * 60 * 1000;
 
 /// Who buys; all of it may be left out.
 #[derive(ToSchema)]
 #[schema(as = Buyer)]
 pub(crate) struct BuyerBody {
-    /// The account; staff only.
+    /// The account: the caller's own, or anybody's for staff.
     #[schema(value_type = Option<String>, format = Uuid)]
     pub(super) user_id: Option<Id>,
     /// Where to write to.
@@ -27,7 +31,7 @@ pub(crate) struct BuyerBody {
     email: Option<Arc<str>>,
     /// Where to send to: any object.
     #[schema(value_type = Option<Object>, example = json!({"street": "Calle 1", "city": "Lima", "country": "PE"}))]
-    shipping_address: Option<Personal>,
+    shipping_address: Option<String>,
     /// How they mean to pay: `credit_card`, `debit_card` or `paypal`.
     #[schema(value_type = Option<String>, example = "credit_card")]
     payment_method: Option<Method>,
@@ -38,26 +42,36 @@ impl BuyerBody {
         let address = fields.object("shipping_address", MAX_ADDRESS_BYTES);
         Self {
             user_id: fields.optional("user_id", fields::id),
-            email: fields.optional("email", email),
-            shipping_address: address.map(Personal::clear),
+            email: fields.optional("email", person::email),
+            shipping_address: address.map(str::to_owned),
             payment_method: fields.optional("payment_method", fields::one_of(METHODS)),
         }
     }
 
-    pub(super) fn buyer(self) -> Buyer {
-        Buyer {
-            user: self.user_id,
-            email: self.email.as_deref().map(Personal::clear),
-            shipping_address: self.shipping_address,
+    /// Who it is, with personal data sealed under the account's key, or under that of all guests of these days.
+    ///
+    /// # Errors
+    /// 403 for an account that the caller may not buy for; 404 if it was erased.
+    pub(super) async fn buyer(self, call: &Call) -> Result<Buyer, Problem> {
+        let user = buyer(call.caller, self.user_id)?;
+        let owner = user.unwrap_or_else(|| guests_of(call.engine().now()));
+        Ok(Buyer {
+            user,
+            email: sealed(call, owner, self.email.as_deref()).await?,
+            shipping_address: sealed(call, owner, self.shipping_address.as_deref()).await?,
             payment_method: self.payment_method,
-        }
+        })
     }
 }
 
-/// Something, an at sign, something: whether it can be delivered to shows when it is tried.
-fn email(raw: &serde_json::value::RawValue) -> Result<Arc<str>, Fault> {
-    let text = fields::text(3..=MAX_EMAIL)(raw)?;
-    let parts = text.rsplit_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    if parts.is_some() && plain { Ok(text) } else { Err("must be an e-mail address".into()) }
+async fn sealed(call: &Call, owner: Id, text: Option<&str>) -> Result<Option<Personal>, Problem> {
+    match text {
+        Some(text) => call.seal(owner, text).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Who stands for the guests of a time where keys have owners.
+fn guests_of(now: Millis) -> Id {
+    Id::derived("guests", &[&(now / GUEST_KEY_MS).to_be_bytes()])
 }

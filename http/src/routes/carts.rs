@@ -8,11 +8,12 @@ use relampago_actors::{Address, Id, Message, Reply};
 use relampago_engine::Answered;
 use utoipa::ToSchema;
 
+use super::users::buyer;
 use super::wanted::{Item, Quantity};
 use crate::answer::{self, Stamp};
 use crate::error::{Kind, Problem};
 use crate::etag::ETag;
-use crate::extract::{Call, check_user};
+use crate::extract::Call;
 use crate::fields::{self, Fields};
 use crate::idempotency::id_for;
 use crate::json::Cart;
@@ -20,7 +21,7 @@ use crate::json::Cart;
 /// A cart to be made; all of it may be left out.
 #[derive(ToSchema)]
 pub(crate) struct NewCart {
-    /// Whose; staff only.
+    /// Whose: the caller's own, or anybody's for staff.
     #[schema(value_type = Option<String>, format = Uuid)]
     user_id: Option<Id>,
     /// ISO 4217; that of the first line if left out.
@@ -53,11 +54,11 @@ pub(crate) async fn create(mut call: Call) -> Result<Response, Problem> {
     let mut fields = Fields::parse_or_empty(&body)?;
     let new = NewCart::read(&mut fields);
     let NewCart { user_id, currency } = fields.finish(Some(new))?;
-    check_user(call.caller, user_id)?;
+    let user = buyer(call.caller, user_id)?;
 
     let tag = key.map(|key| call.tag(&key, &body));
     let id = id_for(call.secret(), "cart", tag);
-    let create = Message::Cart(Command::Create { user: user_id, currency, tag });
+    let create = Message::Cart(Command::Create { user, currency, tag });
     let answered = call.ask(Address::cart(id), create).await?;
     let response = shown(&call, StatusCode::CREATED, &answered)?;
     Ok(answer::located(response, format_args!("/api/v1/carts/{id}")))

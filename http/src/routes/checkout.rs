@@ -16,7 +16,7 @@ use super::wanted::Item;
 use crate::answer::{self, Stamp};
 use crate::error::{Kind, Problem};
 use crate::etag::ETag;
-use crate::extract::{Call, check_user};
+use crate::extract::Call;
 use crate::fields::Fields;
 use crate::idempotency::{keyed_id, order_of_cart};
 use crate::json::Order;
@@ -78,11 +78,11 @@ pub(crate) async fn check_out(mut call: Call) -> Result<Response, Problem> {
     let mut fields = Fields::parse_or_empty(&body)?;
     let buyer = BuyerBody::read(&mut fields);
     let buyer = fields.finish(Some(buyer))?;
-    check_user(call.caller, buyer.user_id)?;
+    let buyer = buyer.buyer(&call).await?;
 
     let id = order_of_cart(call.secret(), cart);
     let tag = call.tag(&key, &body);
-    let check_out = cart::Command::Checkout { order: id, buyer: buyer.buyer(), tag };
+    let check_out = cart::Command::Checkout { order: id, buyer, tag };
     let answered = call.ask(Address::cart(cart), Message::Cart(check_out)).await?;
     created(&call, id, &answered)
 }
@@ -109,11 +109,11 @@ pub(crate) async fn place(mut call: Call) -> Result<Response, Problem> {
     let mut fields = Fields::parse(&body)?;
     let purchase = Purchase::read(&mut fields)?;
     let Purchase { items, buyer } = fields.finish(purchase)?;
-    check_user(call.caller, buyer.user_id)?;
+    let buyer = buyer.buyer(&call).await?;
 
     let tag = call.tag(&key, &body);
     let id = keyed_id(call.secret(), "order", tag);
-    let place = Command::Place { source: Source::Items(items), buyer: buyer.buyer(), tag };
+    let place = Command::Place { source: Source::Items(items), buyer, tag };
     let answered = call.ask(Address::order(id), Message::Order(place)).await?;
     created(&call, id, &answered)
 }

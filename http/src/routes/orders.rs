@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use relampago_actors::access::Permission;
 use relampago_actors::order::{Command, View};
 use relampago_actors::{Address, Id, Message, Rejection, Reply, order};
 use relampago_engine::{AskError, OrderQuery};
@@ -20,7 +21,7 @@ use crate::page::{Cursor, ListQuery, SortKey};
 #[utoipa::path(
     get, path = "/api/v1/orders", tag = "orders",
     params(
-        ("user_id" = Option<String>, Query, description = "Whose."),
+        ("user_id" = Option<String>, Query, description = "Whose: the caller's own, or anybody's for staff."),
         ("status" = Option<String>, Query, description = "Where they stand, by the English or Spanish name."),
         ("limit" = Option<u32>, Query, description = "1 to 200, default 50."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
@@ -28,19 +29,35 @@ use crate::page::{Cursor, ListQuery, SortKey};
     responses((status = 200, description = "A page of orders.", body = OrderList<'_>)),
 )]
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
+    let caller = call.caller;
+    page_of(&call, |named| match caller.user() {
+        _ if caller.may(Permission::OrdersManage) => Ok(named),
+        Some(own) if named.is_none_or(|named| named == own) => Ok(Some(own)),
+        _ => Err(Problem::new(Kind::FORBIDDEN, "The orders of others are for staff.")),
+    })
+    .await
+}
+
+/// A page of orders: those of the user that `whose` makes of the one named in the query, or everybody's.
+pub(super) async fn page_of(
+    call: &Call,
+    whose: impl FnOnce(Option<Id>) -> Result<Option<Id>, Problem>,
+) -> Result<Response, Problem> {
     let mut query = ListQuery::of(call.uri())?;
     let limit = query.limit();
     let status_message = "must be created, paid, shipped, delivered or cancelled";
-    let wanted = OrderQuery {
-        user: query.parsed("user_id", "must be a UUID", |text| text.parse().ok()),
+    let named = query.parsed("user_id", "must be a UUID", |text| text.parse().ok());
+    let mut wanted = OrderQuery {
+        user: named,
         status: query.parsed("status", status_message, order_status),
         after: query.cursor(call.secret()).and_then(|cursor| Some((cursor.key.number()?, cursor.id))),
         limit,
     };
     let paging = query.finish()?;
+    wanted.user = whose(named)?;
     let page = call.in_time(call.engine().list_orders(&wanted)).await?;
     let ids = page.items.iter().map(|(_, id)| *id);
-    let mut views = call.in_time(views_of(&call, ids)).await?;
+    let mut views = call.in_time(views_of(call, ids)).await?;
     // An order may have moved on since it was listed.
     views.retain(|view| wanted.status.is_none_or(|status| view.status == status));
     let last = page.items.last().filter(|_| page.more);

@@ -7,7 +7,7 @@ use axum::response::Response;
 use relampago_actors::keys::KeyTag;
 use relampago_actors::payment::Rejection::RefundAmount;
 use relampago_actors::payment::{Command, Method, Status, View};
-use relampago_actors::{Address, Id, Message, Rejection, Reply};
+use relampago_actors::{Address, Id, Message, Party, Rejection, Reply, order};
 use relampago_engine::{Answered, AskError};
 use utoipa::ToSchema;
 
@@ -108,6 +108,7 @@ pub(crate) async fn process(mut call: Call) -> Result<Response, Problem> {
     let mut fields = Fields::parse(&body)?;
     let request = PaymentRequest::read(&mut fields);
     let request = fields.finish(request)?;
+    reach_order(&call, request.order_id).await?;
 
     let tag = call.tag(&key, &body);
     let id = keyed_id(call.secret(), "payment", tag);
@@ -138,6 +139,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
     let answered = call.ask(Address::payment(id), Message::Payment(Command::Get)).await?;
     let (stamp, locale) = (Stamp::from(&answered), call.locale());
     let view = payment(answered.reply)?;
+    reach(&call, &view).await?;
     let etag = ETag::in_language(view.version, locale);
     answer::shown(call.headers(), &Payment::new(&view, locale), etag, stamp)
 }
@@ -185,8 +187,33 @@ async fn go_on(mut call: Call, command: impl FnOnce(KeyTag) -> Command) -> Resul
     let key = call.required_key()?;
     let body = call.body().await?;
     Fields::parse_or_empty(&body)?.finish(Some(()))?;
+    let shown = call.ask(Address::payment(id), Message::Payment(Command::Get)).await?;
+    reach(&call, &*payment(shown.reply)?).await?;
     let tag = call.tag(&key, &body);
     carry_out(&call, id, command(tag), StatusCode::OK).await
+}
+
+/// Whether the caller reaches the order of a payment, and so the payment.
+///
+/// # Errors
+/// 404 if not.
+async fn reach(call: &Call, view: &View) -> Result<(), Problem> {
+    let missing = |_| Problem::new(Kind::PAYMENT_NOT_FOUND, "There is no such payment.");
+    match reach_order(call, view.order).await {
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => Err(missing(problem)),
+        reached => reached,
+    }
+}
+
+/// Whether the caller reaches an order. Whose it is never changes, so that this may be looked at beforehand.
+///
+/// # Errors
+/// 404 if not.
+async fn reach_order(call: &Call, order: Id) -> Result<(), Problem> {
+    if call.caller.party() != Party::Shop {
+        call.ask(Address::order(order), Message::Order(order::Command::Get)).await?;
+    }
+    Ok(())
 }
 
 /// Gives money back: all that is left, or a part of it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use relampago_actors::access::Permission;
 use relampago_actors::inventory::MAX_UNITS;
 use relampago_actors::money::Currency;
 use relampago_actors::product::{Command, Details, Patch, Status, View};
@@ -223,7 +224,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
     let answered = call.ask(Address::product(id), Message::Product(Command::Get)).await?;
     let stamp = Stamp::from(&answered);
     let (commit, view) = (answered.commit, product(answered.reply)?);
-    if view.status == Status::Archived && !call.caller.is_staff() {
+    if view.status == Status::Archived && !call.caller.may(Permission::CatalogueWrite) {
         return Err(Problem::new(Kind::PRODUCT_NOT_FOUND, "There is no such product.").at(commit));
     }
     answer::shown(call.headers(), &Product::from(&*view), tag_of(&view), stamp)
@@ -316,7 +317,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
         category: query.get("category").map(str::to_owned),
         order,
         descending,
-        archived: call.caller.is_staff(),
+        archived: call.caller.may(Permission::CatalogueWrite),
         after: query.cursor(call.secret()).and_then(|last| Some((product_key(order, &last.key)?, last.id))),
         limit,
     };

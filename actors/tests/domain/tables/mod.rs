@@ -3,21 +3,27 @@
 //! The expected tables stand beside this file, one line an outcome: phase, the commands that
 //! have it, events, effects, answer. `RELAMPAGO_SHOW_TABLES=1` prints what they are.
 
+mod api_keys;
+mod audit;
 mod cart;
+mod email;
 mod inventory;
 mod order;
 mod payment;
 mod product;
+mod user;
 
 use std::fmt::{Debug, Write};
 
-use relampago_actors::{Effect, Entity};
+use relampago_actors::{Context, Effect, Entity};
 
 use crate::properties::shelf;
 use crate::support::drive::{Driver, Outcome, Said};
+use crate::support::samples::POLICY;
+use crate::support::shelf::Shelf;
 
 /// What is worth showing of a message besides its name.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 11] = [
     "attempt: ",
     "stock: ",
     "what: ",
@@ -27,6 +33,8 @@ const FIELDS: [&str; 9] = [
     "operation: ",
     "reason: ",
     "cause: ",
+    "purpose: ",
+    "why: ",
 ];
 
 /// Names of enum variants from the outside in, and the telling fields.
@@ -87,12 +95,21 @@ where
         for (name, command) in commands {
             note(name, driver.clone().ask(command.clone(), &shelf));
         }
+        assert_not_early(phase, driver, &shelf);
         note("deadline", driver.clone().expire(&shelf));
         for (outcome, commands) in lines {
             writeln!(table, "{phase} | {} | {outcome}", commands.join("; ")).unwrap();
         }
     }
     table
+}
+
+/// An entity may be woken before its deadline: then nothing happens yet.
+fn assert_not_early<E: Entity>(phase: &str, driver: &Driver<E>, shelf: &Shelf) {
+    if driver.state.deadline().is_none_or(|deadline| deadline > driver.now) {
+        let early = driver.state.expire(&Context::new(driver.now, shelf, &POLICY)).events;
+        assert!(early.is_empty(), "{phase}: {early:?} before the deadline");
+    }
 }
 
 /// Compares line by line, so that a failure names the pair.

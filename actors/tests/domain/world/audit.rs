@@ -89,6 +89,7 @@ impl World {
         for (payment, account) in &self.provider.accounts {
             self.audit_payment(*payment, account);
         }
+        self.audit_people();
     }
 
     /// No unit is stranded, and a sku belongs to a product that is there.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use relampago_actors::keys::KeyTag;
-use relampago_actors::{Address, Message, Rejection, Reply, cart, order};
+use relampago_actors::{Address, Message, Rejection, Reply, cart, order, user};
 
+use super::people::{Doors, Glance};
 use super::post::{Envelope, Post};
 use super::promise::{Promises, version};
 use super::resident::Answered;
@@ -29,6 +30,8 @@ struct Sending {
     floor: u64,
     /// Whether clients had been told that this cart was bought.
     bought: bool,
+    /// What clients had been told of the session it is about.
+    glance: Glance,
 }
 
 #[derive(Default)]
@@ -39,6 +42,7 @@ pub struct Clients {
     by_key: BTreeMap<u128, usize>,
     /// Carts whose order was answered.
     bought: BTreeSet<Address>,
+    pub doors: Doors,
     pub promises: Promises,
 }
 
@@ -52,8 +56,8 @@ impl Clients {
     /// Sends a request, perhaps not for the first time.
     pub fn send(&mut self, request: usize, post: &mut Post) {
         let Request { to, message, .. } = &self.requests[request];
-        let bought = self.bought.contains(to);
-        self.sendings.push(Sending { request, floor: self.promises.version_of(*to), bought });
+        let (bought, glance) = (self.bought.contains(to), self.doors.glance(message));
+        self.sendings.push(Sending { request, floor: self.promises.version_of(*to), bought, glance });
         let ticket = Some(self.sendings.len() - 1);
         post.send_from_outside(Envelope { to: *to, message: message.clone(), ticket, depends: 0 });
         self.requests[request].open += 1;
@@ -61,6 +65,11 @@ impl Clients {
 
     pub fn len(&self) -> usize {
         self.requests.len()
+    }
+
+    /// The newest answer to a request.
+    pub fn outcome(&self, request: usize) -> Option<&Result<Reply, Rejection>> {
+        self.requests[request].outcome.as_ref()
     }
 
     /// Requests without an answer and without hope for one.
@@ -83,7 +92,7 @@ impl Clients {
     /// An answer arrives.
     pub fn take(&mut self, answered: Answered) {
         let Answered { ticket, outcome, number, .. } = answered;
-        let Sending { request: index, floor, bought } = self.sendings[ticket];
+        let Sending { request: index, floor, bought, glance } = self.sendings[ticket];
         let request = &mut self.requests[index];
         request.open = request.open.saturating_sub(1);
         if let Ok(reply) = &outcome
@@ -93,6 +102,12 @@ impl Clients {
         }
         if request.key.is_some() {
             request.check_repetition(&outcome, number);
+        }
+        if let Message::User(command) = &request.message {
+            self.doors.answered(request.to, command, &outcome, glance);
+            if let (user::Command::Erase { .. }, Ok(Reply::Done)) = (command, &outcome) {
+                self.promises.note_erased(request.to);
+            }
         }
         if let (Ok(_), Some(key)) = (&outcome, request.key) {
             let first = *self.by_key.entry(key).or_insert(index);
@@ -119,6 +134,8 @@ impl Request {
     fn check_repetition(&mut self, outcome: &Result<Reply, Rejection>, number: usize) {
         match (&mut self.success, outcome) {
             (Some((_, first)), Ok(reply)) => assert_eq!(first, reply, "{:?}", self.message),
+            // Who is forgotten is so with all that they were answered.
+            (Some(_), Err(Rejection::User(user::Rejection::NotFound | user::Rejection::InvalidToken))) => {}
             (Some((first, reply)), Err(rejection)) => {
                 assert!(number < *first, "{:?} got {reply:?}, then {rejection:?}", self.message);
             }
@@ -130,7 +147,16 @@ impl Request {
 
 /// A read shows at least what was known when it was sent.
 fn check_read(message: &Message, reply: &Reply, floor: u64, bought: bool) {
-    if matches!(reply, Reply::Violations(_) | Reply::Done | Reply::History(_)) {
+    let shown = matches!(
+        reply,
+        Reply::Product(_)
+            | Reply::Inventory(_)
+            | Reply::Cart(_)
+            | Reply::Order(_)
+            | Reply::Payment(_)
+            | Reply::User(_)
+    );
+    if !shown {
         return;
     }
     assert!(version(reply) >= floor, "{message:?} shows {reply:?}, and version {floor} was seen before");

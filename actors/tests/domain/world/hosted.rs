@@ -1,10 +1,14 @@
 //! Each entity as the world sees it.
 
+use relampago_actors::api_keys::{self, ApiKeys};
+use relampago_actors::audit::{self, Audit};
 use relampago_actors::cart::{self, Cart};
+use relampago_actors::email::{self, Email};
 use relampago_actors::inventory::{self, Inventory};
 use relampago_actors::order::{self, Order};
 use relampago_actors::payment::{self, Payment};
 use relampago_actors::product::{self, Product};
+use relampago_actors::user::{self, User};
 use relampago_actors::{Address, Message, Stamp};
 
 use super::log::Fact;
@@ -65,3 +69,11 @@ hosted!(Order, Order, order, |order, me, event, _, _, watch| {
 });
 
 hosted!(Payment, Payment, payment, |_, _, _, _, _, _| {});
+
+hosted!(User, User, user, |user, me, event, _, _, watch| watch.people.user_changed(me.id, user, event));
+
+hosted!(Email, Email, email, |email, me, _, _, _, watch| watch.people.claim_changed(me.id, email));
+
+hosted!(ApiKeys, ApiKeys, api_keys, |_, _, _, _, _, _| {});
+
+hosted!(Audit, Audit, audit, |_, _, _, _, _, _| {});

@@ -1,6 +1,8 @@
 //! The journal of a world: everything recorded, and how much of it a crash would leave.
 
-use relampago_actors::{Address, Millis, Sequence, Stamp, cart, inventory, order, payment, product};
+use relampago_actors::{
+    Address, Millis, Sequence, Stamp, api_keys, audit, cart, email, inventory, order, payment, product, user,
+};
 
 /// An event of any entity.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +12,10 @@ pub enum Fact {
     Cart(cart::Event),
     Order(order::Event),
     Payment(payment::Event),
+    User(user::Event),
+    Email(email::Event),
+    ApiKeys(api_keys::Event),
+    Audit(audit::Event),
 }
 
 /// A recorded event.

@@ -1,6 +1,6 @@
 //! What clients were told, and whether it is still true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use relampago_actors::{Address, Reply, cart, order, payment};
 
@@ -10,6 +10,8 @@ use super::resident::Any;
 #[derive(Default)]
 pub struct Promises {
     told: BTreeMap<Address, Reply>,
+    /// Users of whom clients were told that they are forgotten.
+    erased: BTreeSet<Address>,
 }
 
 /// How far a reply has come: grows with every change of what it shows.
@@ -20,19 +22,25 @@ pub fn version(reply: &Reply) -> u64 {
         Reply::Cart(view) => view.version,
         Reply::Order(view) => view.version,
         Reply::Payment(view) => view.version,
+        Reply::User(view) => view.version,
         Reply::History(events) => events.len() as u64,
-        Reply::Violations(_) | Reply::Done => 0,
+        _ => 0,
     }
 }
 
 impl Promises {
     pub fn note(&mut self, of: Address, reply: &Reply) {
-        if matches!(reply, Reply::History(_) | Reply::Violations(_) | Reply::Done) {
+        if matches!(reply, Reply::History(_)) {
             return;
         }
         if self.version_of(of) < version(reply) {
             self.told.insert(of, reply.clone());
         }
+    }
+
+    /// A user is forgotten.
+    pub fn note_erased(&mut self, of: Address) {
+        self.erased.insert(of);
     }
 
     /// The version that clients have seen of an entity.
@@ -47,6 +55,10 @@ impl Promises {
 
     /// Nothing that was told has become untrue.
     pub fn check(&self, residents: &BTreeMap<Address, Any>) {
+        for of in &self.erased {
+            let Some(Any::User(user)) = residents.get(of) else { panic!("{of:?} is gone") };
+            assert!(user.state.is_erased() && !residents[of].owes(), "{of:?} was said to be forgotten");
+        }
         for (of, told) in &self.told {
             let Some(any) = residents.get(of) else { panic!("{of:?} is gone, and clients saw {told:?}") };
             if let (Any::Product(product), Reply::Product(told)) = (any, told) {
@@ -54,6 +66,10 @@ impl Promises {
                 continue;
             }
             let now = show(any);
+            if let (Any::User(user), true) = (any, now.is_none()) {
+                assert!(user.state.is_erased(), "clients saw {told:?}, and now there is {}", any.describe());
+                continue;
+            }
             if let (Any::Cart(_), None) = (any, &now) {
                 continue; // Thrown away by its owner.
             }
@@ -69,7 +85,8 @@ impl Promises {
 
 fn show(any: &Any) -> Option<Reply> {
     match any {
-        Any::Product(_) => None,
+        Any::Product(_) | Any::Email(_) | Any::ApiKeys(_) | Any::Audit(_) => None,
+        Any::User(user) => user.state.view().map(|view| Reply::User(Box::new(view))),
         Any::Inventory(inventory) => inventory.state.view().map(Reply::Inventory),
         Any::Cart(cart) => cart.state.view().map(|view| Reply::Cart(Box::new(view))),
         Any::Order(order) => order.state.view().map(|view| Reply::Order(Box::new(view))),

@@ -1,10 +1,14 @@
 //! An entity in memory, driven as the engine drives it: decide, record, apply, send, answer.
 
+use relampago_actors::api_keys::ApiKeys;
+use relampago_actors::audit::Audit;
 use relampago_actors::cart::Cart;
+use relampago_actors::email::Email;
 use relampago_actors::inventory::Inventory;
 use relampago_actors::order::Order;
 use relampago_actors::payment::Payment;
 use relampago_actors::product::Product;
+use relampago_actors::user::User;
 use relampago_actors::{
     Address, Answer, Context, Decision, Effect, Entity, Kind, Message, Millis, OutsideCall, Rejection, Reply,
     Sequence, Stamp,
@@ -257,7 +261,10 @@ macro_rules! entities {
     };
 }
 
-entities! { Product: Product, Inventory: Inventory, Cart: Cart, Order: Order, Payment: Payment }
+entities! {
+    Product: Product, Inventory: Inventory, Cart: Cart, Order: Order, Payment: Payment,
+    User: User, Email: Email, ApiKeys: ApiKeys, Audit: Audit,
+}
 
 impl Any {
     pub fn restore(&mut self, fact: &Fact, stamp: Stamp, shelf: &mut Shelf, watch: &mut Watch) {

@@ -6,6 +6,8 @@ use relampago_actors::inventory::{self, Hold};
 use relampago_actors::order::{self, Status};
 use relampago_actors::{Address, Id, cart};
 
+use super::people::PeopleWatch;
+
 /// The books of one sku.
 #[derive(Default)]
 struct Ledger {
@@ -26,6 +28,7 @@ pub struct Watch {
     placed: BTreeSet<Id>,
     /// Which order a cart became.
     bought: BTreeMap<Id, Id>,
+    pub people: PeopleWatch,
 }
 
 impl Watch {

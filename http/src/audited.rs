@@ -1,0 +1,91 @@
+//! Who did what: every call of staff and administrators, and every call of a program that guests may not make, is
+//! recorded in the journal.
+//!
+//! A call that may change something is recorded before it is carried out, and again with its status afterwards: the
+//! journal keeps the order, so that no change is durable without its record.
+
+use axum::http::{HeaderMap, StatusCode};
+use relampago_actors::access::{Permissions, Role};
+use relampago_actors::audit::{Audit, Command, Entry};
+use relampago_actors::{Address, Message, Party};
+use relampago_engine::Engine;
+
+use crate::app::{App, Listed};
+use crate::auth::{Access, Caller};
+use crate::error::Problem;
+use crate::extract::Call;
+use crate::trace;
+
+/// Longest part of a request id or path that is kept, bytes.
+const MOST_TEXT: usize = 256;
+
+/// A call that is on record, or will be.
+pub(crate) struct Recorded {
+    entry: Entry,
+    engine: Engine,
+    patience: std::time::Duration,
+}
+
+impl Recorded {
+    /// Puts a call on record if it is to be: before it is carried out if it may change something.
+    ///
+    /// # Errors
+    /// If it cannot be recorded: then it must not be carried out.
+    pub(crate) async fn before(call: &Call, app: &App) -> Result<Option<Self>, Problem> {
+        if !is_recorded(call.caller, call.route()) {
+            return Ok(None);
+        }
+        let entry = Entry {
+            at: app.engine.now(),
+            actor: call.caller.actor(),
+            role: call.caller.role(),
+            method: call.route().method.to_owned(),
+            route: call.route().template.to_owned(),
+            path: shortened(call.uri().path()),
+            status: 0,
+            from: call.source().to_string(),
+            request_id: request_id(call.headers()),
+        };
+        let recorded = Self { entry, engine: app.engine.clone(), patience: app.request_timeout };
+        if !call.is_safe() {
+            recorded.record(recorded.entry.clone()).await?;
+        }
+        Ok(Some(recorded))
+    }
+
+    /// Records how a call ended.
+    ///
+    /// # Errors
+    /// If it cannot be recorded.
+    pub(crate) async fn after(self, status: StatusCode) -> Result<(), Problem> {
+        self.record(Entry { status: status.as_u16(), ..self.entry.clone() }).await
+    }
+
+    async fn record(&self, entry: Entry) -> Result<(), Problem> {
+        let at = Address::audit(Audit::minute_of(entry.at));
+        let record = Message::Audit(Command::Record(Box::new(entry)));
+        self.engine.ask(at, Party::Shop, record, self.patience).await?;
+        Ok(())
+    }
+}
+
+fn is_recorded(caller: Caller, route: Listed) -> bool {
+    match (caller, route.access) {
+        (_, Access::Open | Access::Anyone) | (Caller::Guest, _) => false,
+        (Caller::Account { role, .. }, _) => role != Role::Customer,
+        (Caller::Service { .. }, Access::Needs(permission)) => !Permissions::of_guests().allow(permission),
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let id = headers.get(trace::REQUEST_ID).and_then(|id| id.to_str().ok());
+    id.map_or_else(String::new, shortened)
+}
+
+fn shortened(text: &str) -> String {
+    let mut end = text.len().min(MOST_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

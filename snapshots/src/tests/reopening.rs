@@ -1,0 +1,95 @@
+//! What a life finds that follows one which was killed may stand in the page cache alone: it is made durable before
+//! it is believed, and the mark says so last.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+};
+
+use parking_lot::Mutex;
+
+use super::support::{NEVER, copy, expect, fill, open, options, snapshot, store_options, wait_for_segments};
+use crate::{
+    DiskJournal, DiskStore, SnapshotStore,
+    disk::{Disk, DiskOp},
+    sled_db::SledDb,
+};
+
+#[test]
+fn what_is_found_is_synced_before_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path(), NEVER);
+    fill(&journal, 3, 10);
+    drop(journal);
+    let store = DiskStore::open(store_options(dir.path())).unwrap();
+    store.put(vec![snapshot(1, 5, 100)]).unwrap();
+    drop(store);
+
+    let operations = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&operations);
+    let disk = Disk::observed(move |operation| {
+        record.lock().push(operation.clone());
+        Ok(())
+    });
+    drop(DiskJournal::open_on(&disk, &options(dir.path(), NEVER)).unwrap());
+    drop(DiskStore::open_on(&disk, &store_options(dir.path())).unwrap());
+    let operations = operations.lock();
+    for folder in ["journal", "snapshots"] {
+        let folder = dir.path().join(folder);
+        let synced = DiskOp::Sync(folder.join("db"));
+        let first = operations.iter().find(|op| **op == synced || **op == DiskOp::SledFlush(folder.clone()));
+        assert_eq!(first, Some(&synced), "{folder:?} was read first");
+    }
+}
+
+/// A crash in the middle of an opening: the log has the events until sled has them durably, and the mark says so
+/// only then.
+#[test]
+fn an_opening_that_is_interrupted_anywhere_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, killed) = (dir.path().join("live"), dir.path().join("killed"));
+    let (journal, _) = open(&live, NEVER);
+    fill(&journal, 9, 10);
+    wait_for_segments(&journal, 2);
+    copy(&live, &killed);
+
+    let (from, images) = (killed.clone(), dir.path().join("images"));
+    let taken = Arc::new(AtomicU64::new(0));
+    let number = Arc::clone(&taken);
+    let into = images.clone();
+    let disk = Disk::observed(move |_| {
+        copy(&from, &into.join(number.fetch_add(1, SeqCst).to_string()));
+        Ok(())
+    });
+    drop(DiskJournal::open_on(&disk, &options(&killed, NEVER)).unwrap());
+    let taken = taken.load(SeqCst);
+    assert!(taken > 15, "only {taken} operations");
+    for number in 0..taken {
+        let (journal, report) = open(&images.join(number.to_string()), NEVER);
+        assert_eq!(report.last, 90, "after {number} operations");
+        expect(&journal, 1..=90);
+    }
+}
+
+#[test]
+fn a_database_whose_sync_failed_is_not_synced_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broken, syncs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (is_broken, counted) = (Arc::clone(&broken), Arc::clone(&syncs));
+    let disk = Disk::observed(move |operation| match operation {
+        DiskOp::Sync(_) if is_broken.load(SeqCst) => Err(std::io::Error::other("the disk is broken")),
+        DiskOp::Sync(_) => {
+            counted.fetch_add(1, SeqCst);
+            Ok(())
+        }
+        _ => Ok(()),
+    });
+    let db = SledDb::open(&disk, &dir.path().join("journal"), 512 << 10, 16 << 20).unwrap();
+    db.insert(b"key", b"value").unwrap();
+    broken.store(true, SeqCst);
+    let error = db.make_durable().unwrap_err().to_string();
+    broken.store(false, SeqCst);
+    let before = syncs.load(SeqCst);
+    assert_eq!(db.make_durable().unwrap_err().to_string(), error);
+    assert_eq!(syncs.load(SeqCst), before);
+}
