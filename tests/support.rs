@@ -148,6 +148,11 @@ impl Shop {
         self.server.as_ref().expect("a running server").address
     }
 
+    /// The folder that the server keeps everything in.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// A client without a credential.
     pub(crate) fn guest(&self) -> Client {
         Client::guest(self.target.clone())
@@ -181,7 +186,8 @@ impl Shop {
         }
     }
 
-    fn log(&self) -> PathBuf {
+    /// What the server writes to standard error.
+    pub(crate) fn log(&self) -> PathBuf {
         self.scratch.path().join("server.log")
     }
 }

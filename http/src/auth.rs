@@ -194,11 +194,13 @@ impl Auth {
     }
 
     async fn identify(&self, headers: &HeaderMap, engine: &Engine) -> Result<Caller, Problem> {
+        let credentials = headers.get_all(AUTHORIZATION).iter().count() + headers.get_all(API_KEY).iter().count();
         match (headers.get(AUTHORIZATION), headers.get(API_KEY)) {
-            (None, None) => Ok(Caller::Guest),
-            (Some(_), Some(_)) => Err(invalid_token("Send one credential, not two.")),
-            (Some(token), None) => self.by_token(token, engine).await,
+            // Whoever stands in between must not read another one than we do.
+            _ if credentials > 1 => Err(invalid_token("Send one credential, not two.")),
+            (Some(token), _) => self.by_token(token, engine).await,
             (None, Some(key)) => self.by_key(key.as_bytes(), engine).await,
+            (None, None) => Ok(Caller::Guest),
         }
     }
 
@@ -209,7 +211,9 @@ impl Auth {
             return Err(invalid_token("Send the access token as \"Bearer\"."));
         };
         let (fingerprint, now) = (Fingerprint::of(token.as_bytes()), engine.now());
-        if let Some(known) = self.known.get(&fingerprint, now) {
+        // An API key is no access token, wherever it was seen before.
+        let known = self.known.get(&fingerprint, now).filter(|known| known.caller.user().is_some());
+        if let Some(known) = known {
             return self.still_good(&known, engine, Kind::INVALID_TOKEN).await;
         }
         let claims = self.issuer.verify(token, now).map_err(|fault| {
@@ -239,7 +243,9 @@ impl Auth {
             let permissions = Role::Admin.permissions();
             return Ok(Caller::Service { key: ServiceKey::Bootstrap, permissions });
         }
-        if let Some(known) = self.known.get(&fingerprint, now) {
+        // An access token is no API key either.
+        let known = self.known.get(&fingerprint, now).filter(|known| known.caller.user().is_none());
+        if let Some(known) = known {
             note_use(&known, now, engine, self.patience);
             return self.still_good(&known, engine, Kind::INVALID_API_KEY).await;
         }

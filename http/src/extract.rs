@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::RequestPartsExt;
 use axum::body::Body;
@@ -37,6 +38,10 @@ use crate::locale;
 /// The address at the other end of the connection, as the server notes it with every request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// How much of a body that is too large is read all the same, bytes, and for how long.
+const MOST_DISCARDED: usize = 16 << 20;
+const DISCARD_FOR: Duration = Duration::from_secs(2);
 
 /// What codes over bodies are for.
 const BODY_CONTEXT: &str = "relampago 2026 idempotent body";
@@ -162,6 +167,9 @@ impl Call {
     pub(crate) async fn body(&mut self) -> Result<Bytes, Problem> {
         let limit = self.app.body_limit;
         if self.announced_length().is_some_and(|length| length > limit as u64) {
+            let body = self.body.get_mut().map(std::mem::take).unwrap_or_default();
+            let _arriving = self.app.admission.receive()?;
+            discard(body).await;
             return Err(too_large(limit));
         }
         if self.parts.headers.get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
@@ -242,10 +250,13 @@ impl Call {
         self.tag(key, &mac)
     }
 
-    /// A secret that is the same for the same idempotency key, of which nothing is stored.
-    pub(crate) fn derived_secret(&self, what: &str, key: &Key) -> [u8; 32] {
+    /// A secret that is the same for the same idempotency key and body, of which nothing is stored. The body is what
+    /// the caller proves who they are by: guests share one scope, so the key alone would give somebody who happens
+    /// to know it, and signs in as themselves, the secret of another's session.
+    pub(crate) fn derived_secret(&self, what: &str, key: &Key, body: &[u8]) -> [u8; 32] {
         let scope = self.tag(key, &[]).key.to_le_bytes();
-        let parts = [what.as_bytes(), &scope, key.as_bytes()].concat();
+        let body = blake3::hash(body);
+        let parts = [what.as_bytes(), &scope, body.as_bytes(), key.as_bytes()].concat();
         *blake3::keyed_hash(self.secret(), &parts).as_bytes()
     }
 
@@ -376,6 +387,22 @@ fn unsealed(error: KeysError) -> Problem {
 
 fn unreadable(error: Unreadable) -> Problem {
     Problem::internal(&error)
+}
+
+/// Reads on for a while what nobody wants: a client that is still writing when the connection closes may never see the
+/// answer.
+async fn discard(mut body: Body) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > MOST_DISCARDED {
+                return;
+            }
+        }
+    };
+    // However it ends, the answer is the same.
+    let _ended = timeout(DISCARD_FOR, reading).await;
 }
 
 fn too_large(limit: usize) -> Problem {

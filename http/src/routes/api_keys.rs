@@ -90,7 +90,7 @@ pub(crate) async fn create(mut call: Call) -> Result<Response, Problem> {
     let tag = key.as_ref().map(|key| call.tag(key, &body));
     let id = id_for(call.secret(), "api-key", tag);
     let secret = match &key {
-        Some(key) => TokenSecret::new(call.derived_secret("api key", key)),
+        Some(key) => TokenSecret::new(call.derived_secret("api key", key, &body)),
         None => TokenSecret::fresh().map_err(|error| Problem::internal(&error))?,
     };
     let create = NewKey {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use relampago_actors::Id;
 use relampago_actors::user::NewEmail;
 use serde_json::value::RawValue;
@@ -19,12 +20,26 @@ const MAX_PHONE: usize = 40;
 const MAX_PASSWORD: usize = 512;
 pub(super) const MAX_ADDRESS_BYTES: usize = 8 * 1024;
 
-/// Something, an at sign, something: whether it can be delivered to shows when it is tried.
+/// A mailbox as people have them, and no more than one: neither quotes nor comments, which give a mailbox many
+/// spellings, nor lists, routes or address literals, which would have mail sent elsewhere too. Whether it can be
+/// delivered to shows when it is tried.
 pub(super) fn email(raw: &RawValue) -> Result<Arc<str>, Fault> {
     let text = fields::text(3..=MAX_EMAIL)(raw)?;
-    let parts = text.rsplit_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    if parts.is_some() && plain { Ok(text) } else { Err("must be an e-mail address".into()) }
+    let parts = text.rsplit_once('@').filter(|(local, domain)| is_local_part(local) && is_domain(domain));
+    if parts.is_some() { Ok(text) } else { Err("must be an e-mail address".into()) }
+}
+
+/// An atom as in RFC 6531, dots anywhere: some providers give such addresses out.
+fn is_local_part(local: &str) -> bool {
+    let special = |c: char| c.is_whitespace() || c.is_control() || "\"(),:;<>@[\\]".contains(c);
+    !local.is_empty() && !local.contains(special)
+}
+
+/// Labels of letters, digits and hyphens, once they are in ASCII. A dot at the end would be another spelling.
+fn is_domain(domain: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    idna::domain_to_ascii(domain)
+        .is_ok_and(|domain| domain.split('.').all(|label| !label.is_empty() && label.chars().all(plain)))
 }
 
 /// A name that shows something.
@@ -47,11 +62,12 @@ pub(super) fn password(raw: &RawValue) -> Result<Plain, Fault> {
     fields::text(1..=MAX_PASSWORD)(raw).map(|text| Plain::new((*text).to_owned()))
 }
 
-/// One form of an address in all its spellings: letters small, the domain in ASCII.
+/// One form of an address in all its spellings: letters small and composed (RFC 6532), the domain in ASCII.
 pub(super) fn normalised(email: &str) -> String {
     let (local, domain) = email.rsplit_once('@').unwrap_or((email, ""));
     let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_lowercase());
-    format!("{}@{domain}", local.to_lowercase())
+    let local = ComposingNormalizerBorrowed::new_nfc().normalize(&local.to_lowercase()).into_owned();
+    format!("{local}@{domain}")
 }
 
 /// The id of the claim on an address: who has no secret cannot tell the address from it.
@@ -66,6 +82,7 @@ pub(super) async fn new_email(call: &Call, user: Id, email: &str) -> Result<NewE
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -74,6 +91,27 @@ mod tests {
             assert_eq!(normalised(spelling), "ana@example.com");
         }
         assert_eq!(normalised("ana@ñandú.ar"), normalised("Ana@ÑANDÚ.ar"));
-        assert_eq!(normalised("a@b@Ñ.es"), "a@b@xn--ida.es");
+        assert_eq!(normalised("Jos\u{e9}@x.es"), normalised("jose\u{301}@x.es"));
+        assert_eq!(normalised("ana@ｅxam\u{ad}ple.com"), "ana@example.com");
+        assert_ne!(normalised("ana+1@example.com"), normalised("ana@example.com"));
+    }
+
+    #[test]
+    fn an_address_is_one_mailbox() {
+        let read = |text: &str| {
+            let raw = serde_json::value::to_raw_value(text).unwrap();
+            email(&raw).is_ok()
+        };
+        for good in ["ana@example.com", "a@b", "ana+1@x-y.es", "o'neil@x.es", ".a..@x.es", "jos\u{e9}@ñandú.ar"] {
+            assert!(read(good), "{good}");
+        }
+        for bad in [
+            "@example.com", "ana@", "ana", "ana@example.com.", "ana@example..com", "ana@.com", "ana@exa mple.com",
+            "ana@example.com\n", "ana@exa_mple.com", "ana@[127.0.0.1]", "a@b@example.com", "\"ana\"@example.com",
+            "ana(1)@example.com", "eve@x.es,ana@example.com", "<ana@example.com>", "Ana <ana@example.com>",
+            "ana;eve@example.com", "ana@example.com,x.es", "ana@xn--",
+        ] {
+            assert!(!read(bad), "{bad}");
+        }
     }
 }

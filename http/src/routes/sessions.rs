@@ -69,7 +69,7 @@ pub(crate) async fn login(mut call: Call) -> Result<Response, Problem> {
 
     let tag = key.as_ref().map(|key| call.secret_tag(key, &body));
     let session = id_for(call.secret(), "session", tag);
-    let secret = next_secret(&call, key.as_ref())?;
+    let secret = next_secret(&call, key.as_ref(), &body)?;
     let open = OpenSession {
         session,
         secret: secret.hash(),
@@ -142,11 +142,11 @@ pub(super) fn invalid_credentials() -> Problem {
     Problem::new(Kind::INVALID_CREDENTIALS, "The e-mail address or the password is wrong.")
 }
 
-/// The secret of a session from now on: the same for the same idempotency key, so that a repeated request gets the
-/// same token. The key itself is stored nowhere.
-fn next_secret(call: &Call, key: Option<&Key>) -> Result<TokenSecret, Problem> {
+/// The secret of a session from now on: the same for the same idempotency key and body, so that a repeated request
+/// gets the same token. Neither of the two is stored.
+fn next_secret(call: &Call, key: Option<&Key>, body: &[u8]) -> Result<TokenSecret, Problem> {
     match key {
-        Some(key) => Ok(TokenSecret::new(call.derived_secret("refresh token", key))),
+        Some(key) => Ok(TokenSecret::new(call.derived_secret("refresh token", key, body))),
         None => TokenSecret::fresh().map_err(|error| Problem::internal(&error)),
     }
 }
@@ -199,7 +199,7 @@ pub(crate) async fn refresh(mut call: Call) -> Result<Response, Problem> {
         return Err(Problem::new(Kind::INVALID_REFRESH_TOKEN, "The refresh token is not one of this shop."));
     };
     let tag = key.as_ref().map(|key| call.secret_tag(key, &body));
-    let next = next_secret(&call, key.as_ref())?;
+    let next = next_secret(&call, key.as_ref(), &body)?;
     let (presented, hash) = (secret.hash(), next.hash());
     let refresh = Message::User(Command::Refresh { session, presented, next: hash, tag });
     let asked = call.try_ask_for_shop(Address::user(user), refresh).await;
