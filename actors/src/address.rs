@@ -212,8 +212,8 @@ impl Address {
         Self { kind: Kind::User, id }
     }
 
-    /// The claim on an e-mail address. Its id is a keyed hash of the normalised address ([`Id::keyed`]), so that
-    /// an address has one claim only and the id tells nothing of it.
+    /// The claim on an e-mail address. Its id is a keyed hash of the normalised address ([`Id::keyed`]), so
+    /// that an address has one claim only and the id tells nothing of it.
     #[must_use]
     pub const fn email(id: Id) -> Self {
         Self { kind: Kind::Email, id }

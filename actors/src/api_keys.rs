@@ -1,4 +1,5 @@
-//! The keys with which programs call the shop: one entity has them all, so that they can be listed and counted.
+//! The keys with which programs call the shop: one entity has them all, so that they can be listed and
+//! counted.
 //!
 //! A key's secret is drawn and shown by the edge; here is its hash. Revoking counts from the moment it is
 //! recorded.
@@ -170,7 +171,8 @@ impl ApiKeys {
 
     fn create(&self, new: Box<NewKey>, now: Millis) -> Result<Decision<Self>, address::Rejection> {
         match (self.keyed.look_up(new.tag), new.tag) {
-            // Under the same key comes the same secret, or else a client would be shown one that does not work.
+            // Under the same key comes the same secret, or else a client would be shown one that does not
+            // work.
             (Seen::Same(made), Some(tag)) if self.made_as(made.id, &new) => {
                 return Ok(Decision::replay(Ask::Keyed(tag)));
             }

@@ -13,8 +13,8 @@ use crate::address::{self, Address, Effect, Id, Kind, Message, Reply};
 use crate::entity::{Answer, Context, Decision, Entity, Millis, Stamp};
 use crate::user;
 
-/// Whose claim, and the user's own number of it: a user's claims are counted, so that an old one is not taken for
-/// a newer.
+/// Whose claim, and the user's own number of it: a user's claims are counted, so that an old one is not taken
+/// for a newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The user.

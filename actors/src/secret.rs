@@ -28,8 +28,8 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The hash of a secret that was drawn at random: 256 bits, so that it needs no salt. Two are compared in a time
-/// that does not depend on where they differ.
+/// The hash of a secret that was drawn at random: 256 bits, so that it needs no salt. Two are compared in a
+/// time that does not depend on where they differ.
 #[derive(Clone, Copy, Eq, Serialize, Deserialize)]
 pub struct SecretHash(pub [u8; 32]);
 

@@ -1,8 +1,9 @@
 //! A user: an account, or a guest profile without a password.
 //!
 //! A user has one e-mail address, and no two users have the same: registering and changing it are short sagas
-//! with the claim on the address ([`crate::email`]). What is owed until somebody has answered (claims, releases,
-//! mails, the destruction of the key that the personal data is encrypted under) is part of the state.
+//! with the claim on the address ([`crate::email`]). What is owed until somebody has answered (claims,
+//! releases, mails, the destruction of the key that the personal data is encrypted under) is part of the
+//! state.
 //!
 //! Whoever proves to know the password gets a session, and keeps it with a secret that changes at every
 //! refresh. `epoch` counts what ends all sessions: passwords and roles that were set.

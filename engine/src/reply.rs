@@ -94,8 +94,9 @@ impl Asker {
     /// Sends the answer. Who gave up waiting does not get it, which is theirs to do.
     pub(crate) fn answer(self, answer: Result<Answered, AskError>) {
         let Self { to, permit } = self;
-        let _gone = to.send(answer);
+        // First, so that who gets the answer finds room for the next command.
         drop(permit);
+        let _gone = to.send(answer);
     }
 }
 

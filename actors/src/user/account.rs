@@ -143,7 +143,7 @@ impl Account {
 
     pub(super) fn open_session(&mut self, opened: OpenSession, at: Millis) {
         self.sessions.retain(|session| at < session.expires_at);
-        if false {
+        if self.sessions.len() >= MAX_SESSIONS {
             self.sessions.remove(0);
         }
         self.sessions.push(Session::new(&opened, at));

@@ -1,4 +1,5 @@
-//! The saga of the e-mail address: claimed at registration and at a change, released at a change and at erasure.
+//! The saga of the e-mail address: claimed at registration and at a change, released at a change and at
+//! erasure.
 
 use super::mail::{NOTICE_TTL_MS, VERIFY_TTL_MS};
 use super::{
@@ -119,7 +120,8 @@ impl User {
             .owing(calls)
     }
 
-    /// To the old address that it is replaced, and to the new one, if it is an account's, a token to prove it by.
+    /// To the old address that it is replaced, and to the new one, if it is an account's, a token to prove it
+    /// by.
     fn mails_of_change(account: &Account, running: &EmailChange, now: Millis) -> Vec<OwedMail> {
         let old = account.email.address.clone();
         let mut mails = vec![account.mail(Purpose::Notice, old, now.saturating_add(NOTICE_TTL_MS))];
@@ -187,7 +189,8 @@ impl User {
         Some(reply.map_err(Into::into))
     }
 
-    /// Asked at every event, so that a claim that is neither waited for nor the account's has just been refused.
+    /// Asked at every event, so that a claim that is neither waited for nor the account's has just been
+    /// refused.
     pub(super) fn changed_answer(&self, number: u32, tag: Option<KeyTag>, now: Millis) -> Answered {
         let Some(account) = self.account() else { return Some(Err(Rejection::NotFound.into())) };
         if account.changing.as_ref().is_some_and(|running| running.number == number) {

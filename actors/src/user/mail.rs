@@ -1,4 +1,5 @@
-//! Mails that a user owes: content of events, so that none is lost, and ended by the answer of who sends them.
+//! Mails that a user owes: content of events, so that none is lost, and ended by the answer of who sends
+//! them.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +17,8 @@ pub(super) const NOTICE_TTL_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// How soon a mail of one purpose may be asked for again, ms.
 pub(super) const MAIL_EVERY_MS: u64 = 60_000;
 
-/// Notices that may wait to be sent: none is dropped for a newer one, so nobody can push out the first by changing
-/// the address again and again.
+/// Notices that may wait to be sent: none is dropped for a newer one, so nobody can push out the first by
+/// changing the address again and again.
 pub(super) const MAX_NOTICES: usize = 10;
 
 /// What a mail is for.

@@ -108,8 +108,8 @@ impl User {
         Ok(Decision::record(Event::SessionOpened(opening)).answer(Answer::Settle(ask)))
     }
 
-    /// Every secret is good for one refresh. One that comes again, and not by a repetition of the very request
-    /// that used it up, has been copied: nobody can tell who is who, so the session ends.
+    /// Every secret is good for one refresh. One that comes again, and not by a repetition of the very
+    /// request that used it up, has been copied: nobody can tell who is who, so the session ends.
     pub(super) fn refresh(
         &self,
         session: Id,

@@ -1,6 +1,7 @@
 //! An HTTP/1.1 client over one keep-alive connection.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -77,6 +78,8 @@ pub struct Attempt<'a> {
 pub struct Client {
     target: Target,
     api_key: Option<HeaderValue>,
+    /// The address to call from, if not the system's choice.
+    source: Option<IpAddr>,
     connection: Option<Connection>,
 }
 
@@ -92,12 +95,18 @@ struct Connection {
 impl Client {
     /// A client without a credential.
     pub fn guest(target: Target) -> Self {
-        Self { target, api_key: None, connection: None }
+        Self { target, api_key: None, source: None, connection: None }
     }
 
     /// A client that sends `api_key` as `X-API-Key`. A key that is no header value is left out.
     pub fn staff(target: Target, api_key: &str) -> Self {
-        Self { target, api_key: HeaderValue::from_str(api_key).ok(), connection: None }
+        Self { api_key: HeaderValue::from_str(api_key).ok(), ..Self::guest(target) }
+    }
+
+    /// This client, calling from an address of its own: one of this machine, of the family that the target has.
+    #[must_use]
+    pub fn from_address(self, source: IpAddr) -> Self {
+        Self { source: Some(source), connection: None, ..self }
     }
 
     /// Sends `request` once and collects the answer.
@@ -196,14 +205,14 @@ impl Client {
         };
         match self.connection.take() {
             Some(connection) if usable => Ok(self.connection.insert(connection)),
-            _ => Ok(self.connection.insert(connect(address).await?)),
+            _ => Ok(self.connection.insert(connect(address, self.source).await?)),
         }
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<Connection, ClientError> {
+async fn connect(address: SocketAddr, source: Option<IpAddr>) -> Result<Connection, ClientError> {
     let stream =
-        TcpStream::connect(address).await.map_err(|source| ClientError::Connect { address, source })?;
+        open(address, source).await.map_err(|source| ClientError::Connect { address, source })?;
     stream.set_nodelay(true).map_err(|source| ClientError::Connect { address, source })?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut driver = JoinSet::new();
@@ -213,6 +222,13 @@ async fn connect(address: SocketAddr) -> Result<Connection, ClientError> {
     });
     let host = HeaderValue::from_str(&address.to_string()).map_err(hyper::http::Error::from)?;
     Ok(Connection { address, host, sender, _driver: driver })
+}
+
+async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(address).await
 }
 
 fn retry_after(answer: &Answer) -> Duration {

@@ -62,11 +62,11 @@ struct Chunk<'a> {
 }
 
 impl Chunks {
-    /// Reads and checks every chunk. Drops a batch whose end is missing. Chunks that reach beyond `mark` are
-    /// written once more, since what is read may exist only in the page cache.
-    pub(crate) fn open(db: SledDb, mark: Sequence) -> Result<Self, StorageError> {
+    /// Reads and checks every chunk. Drops a batch whose end is missing. What is read is durable: opening a database
+    /// syncs its file first, and reads it from the disk.
+    pub(crate) fn open(db: SledDb) -> Result<Self, StorageError> {
         let mut index = VecDeque::<ChunkRef>::new();
-        let (mut unsure, mut unfinished) = (Vec::new(), 0);
+        let mut unfinished = 0;
         let mut newest = None;
         db.scan(&[], |key, value| {
             let chunk = parse(key, &value).map_err(|problem| damaged(&db, key, problem))?;
@@ -79,9 +79,6 @@ impl Chunks {
             }
             unfinished = if chunk.continues { unfinished + 1 } else { 0 };
             index.push_back(found);
-            if found.last > mark {
-                unsure.push(value.clone());
-            }
             newest = Some(value);
             Ok(())
         })?;
@@ -89,11 +86,6 @@ impl Chunks {
         for chunk in index.drain(whole..) {
             db.remove(&chunk.first.to_be_bytes())?;
             newest = None;
-        }
-        unsure.truncate(unsure.len().saturating_sub(unfinished));
-        let first_unsure = index.len() - unsure.len();
-        for (chunk, value) in index.range(first_unsure..).zip(unsure) {
-            db.insert(&chunk.first.to_be_bytes(), &value)?;
         }
         let newest = newest.zip(index.back()).map(|(value, back)| Packed::reopen(&value, back));
         Ok(Self { db, index: Mutex::new(index), newest: Mutex::new(newest.unwrap_or_default()) })

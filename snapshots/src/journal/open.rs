@@ -49,7 +49,7 @@ pub(super) fn open(options: &JournalOptions, disk: &Disk) -> Result<Opened, Stor
         return Err(StorageError::BehindMark { path: sled_dir, last: 0, mark: reached });
     }
     let db = SledDb::open(disk, &sled_dir, options.sled_segment_bytes, options.cache_bytes)?;
-    let chunks = Chunks::open(db, reached)?;
+    let chunks = Chunks::open(db)?;
     let fed = chunks.bounds().map_or(0, |bounds| *bounds.end());
     if fed < reached {
         return Err(StorageError::BehindMark { path: sled_dir, last: fed, mark: reached });

@@ -1,4 +1,4 @@
-//! The whole checkout as a world of pure entities.
+//! The whole checkout, and the people of a shop, each as a world of pure entities.
 //!
 //! A scheduler with one seed delivers messages in any order that two mailboxes allow, lets time pass, lets
 //! the journal become durable late, repeats what is owed, and crashes: then everything in memory and under
