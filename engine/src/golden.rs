@@ -8,12 +8,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use relampago_actors::access::{Permission, Role};
 use relampago_actors::inventory::Hold;
 use relampago_actors::keys::KeyTag;
 use relampago_actors::line::{Line, Shortage};
 use relampago_actors::money::Currency;
 use relampago_actors::personal::Personal;
-use relampago_actors::{Id, cart, inventory, order, payment, product};
+use relampago_actors::secret::{Password, SecretHash};
+use relampago_actors::{Id, api_keys, audit, cart, email, inventory, order, payment, product, user};
 use relampago_snapshots::codec;
 
 use crate::hosting::Hostable;
@@ -184,4 +186,128 @@ fn payments_are_stored_as_ever() {
         RefundFailed { code: "c".into() },
     ];
     check::<payment::Payment>("payment", events);
+}
+
+fn sealed(text: &str) -> Personal {
+    Personal::sealed(std::num::NonZeroU32::MIN, text.as_bytes())
+}
+
+fn new_email() -> user::NewEmail {
+    user::NewEmail { claim: Id(5), address: sealed("e") }
+}
+
+fn owed_mail() -> user::OwedMail {
+    let token = user::MailToken { epoch: 1, claim: 2, expires_at: 3000 };
+    user::OwedMail { number: 1, purpose: user::Purpose::Verify, to: sealed("e"), token }
+}
+
+#[test]
+fn the_beginnings_of_users_are_stored_as_ever() {
+    use user::Event::{
+        Changed, EmailChangeBegun, EmailChangeRefused, EmailChanged, EmailReleased, EmailVerified, Erased,
+        KeyDestroyed, Registered, RegistrationBegun, RegistrationRefused,
+    };
+    let registration = user::Registration {
+        profile: user::Profile { name: sealed("n"), phone: Some(sealed("p")) },
+        email: new_email(),
+        password: Some(Password::new("$argon2id$")),
+        role: Role::Staff,
+        locale: 1,
+        tag: Some(TAG),
+    };
+    let change = user::Change {
+        name: Some(sealed("m")),
+        phone: Some(None),
+        email: Some(new_email()),
+        role: Some(Role::Admin),
+    };
+    let changing = user::EmailChange { number: 2, email: new_email(), change: change.clone(), tag: None };
+    let events = vec![
+        RegistrationBegun { number: 1, registration: Box::new(registration) },
+        RegistrationRefused,
+        Registered { mail: Some(Box::new(owed_mail())) },
+        Changed { change: Box::new(change), tag: Some(TAG) },
+        EmailChangeBegun(Box::new(changing)),
+        EmailChangeRefused,
+        EmailChanged { mails: vec![owed_mail()] },
+        EmailReleased { email: Id(5), number: 1 },
+        EmailVerified,
+        Erased,
+        KeyDestroyed,
+    ];
+    check::<user::User>("user", events);
+}
+
+#[test]
+fn what_users_have_is_stored_as_ever() {
+    use user::Event::{
+        AddressAdded, AddressRemoved, AddressSet, MailLapsed, MailOwed, MailSent, PasswordReset, PasswordSet,
+        SessionEnded, SessionOpened, SessionRefreshed, SessionsEnded,
+    };
+    let password = || Password::new("$argon2id$");
+    let open = user::OpenSession {
+        session: Id(6),
+        secret: SecretHash([4; 32]),
+        epoch: 1,
+        rehashed: None,
+        ttl_ms: 1000,
+        tag: Some(TAG),
+    };
+    let events = vec![
+        MailOwed(Box::new(owed_mail())),
+        MailSent { number: 1 },
+        MailLapsed { number: 1 },
+        AddressAdded { address: sealed("a"), tag: Some(TAG) },
+        AddressSet { id: Id(7), address: sealed("b") },
+        AddressRemoved { id: Id(7) },
+        SessionOpened(Box::new(open)),
+        SessionRefreshed { session: Id(6), secret: SecretHash([5; 32]), tag: None },
+        SessionEnded { session: Id(6), why: user::Ended::Reused },
+        SessionEnded { session: Id(6), why: user::Ended::SignedOut },
+        SessionsEnded,
+        PasswordSet { password: password(), keep: Some(Id(6)), tag: Some(TAG) },
+        PasswordReset { password: password(), tag: None },
+    ];
+    check::<user::User>("user-has", events);
+}
+
+#[test]
+fn claims_on_addresses_are_stored_as_ever() {
+    use email::Event::{Claimed, Kept, Released};
+    check::<email::Email>("email", vec![Claimed { user: Id(1), number: 2 }, Kept, Released]);
+}
+
+#[test]
+fn api_keys_are_stored_as_ever() {
+    use api_keys::Event::{Created, Revoked, Used};
+    let new = api_keys::NewKey {
+        id: Id(1),
+        name: "storefront".into(),
+        permissions: [Permission::OrdersPlace].into_iter().collect(),
+        digest: SecretHash([6; 32]),
+        expires_at: Some(1000),
+        by: Some(Id(2)),
+        tag: Some(TAG),
+    };
+    let events = vec![Created(Box::new(new)), Revoked { id: Id(1) }, Used { id: Id(1) }];
+    check::<api_keys::ApiKeys>("api-keys", events);
+}
+
+#[test]
+fn records_of_who_did_what_are_stored_as_ever() {
+    let entry = |actor| audit::Entry {
+        at: 1000,
+        actor,
+        role: Some(Role::Staff),
+        method: "PATCH".into(),
+        route: "/a/{id}".into(),
+        path: "/a/1".into(),
+        status: 200,
+        from: "192.0.2.7".into(),
+        request_id: "r".into(),
+    };
+    let actors =
+        [audit::Actor::User(Id(1)), audit::Actor::Key(Id(2)), audit::Actor::Bootstrap, audit::Actor::Guest];
+    let events = actors.map(|actor| audit::Event::Recorded(Box::new(entry(actor))));
+    check::<audit::Audit>("audit", events.to_vec());
 }
