@@ -39,6 +39,8 @@ pub struct Policy {
     pub payment_deadline_ms: u64,
     /// How long an untouched cart stays open, ms.
     pub cart_ttl_ms: u64,
+    /// How long the mail that asks a new account or address to be verified is good for, ms.
+    pub verification_ttl_ms: u64,
 }
 
 /// What a decision may look at besides the entity's own state.

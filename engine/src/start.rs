@@ -172,13 +172,7 @@ struct Opened {
     keys: Keys,
 }
 
-fn node(
-    settings: &Settings,
-    figures: Figures,
-    gateway: Simulator,
-    clock: Clock,
-    opened: Opened,
-) -> Node {
+fn node(settings: &Settings, figures: Figures, gateway: Simulator, clock: Clock, opened: Opened) -> Node {
     let Opened { secret, journal, store, last, keys } = opened;
     let (admitted, failure) = (Arc::new(Admitted::default()), Arc::new(Failure::default()));
     let gather = Gather { longest: settings.journal.gather_max, percent: settings.journal.gather_percent };
@@ -196,6 +190,7 @@ fn node(
             reservation_ttl_ms: ms(settings.orders.reservation_ttl),
             payment_deadline_ms: ms(settings.payments.deadline),
             cart_ttl_ms: ms(settings.carts.ttl),
+            verification_ttl_ms: ms(settings.auth.verification_ttl),
         },
         limits: Limits {
             in_flight: settings.server.max_in_flight,

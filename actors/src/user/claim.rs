@@ -1,7 +1,7 @@
 //! The saga of the e-mail address: claimed at registration and at a change, released at a change and at
 //! erasure.
 
-use super::mail::{NOTICE_TTL_MS, VERIFY_TTL_MS};
+use super::mail::NOTICE_TTL_MS;
 use super::{
     Account, Ask, Change, EmailChange, Event, NewEmail, OwedMail, Phase, Purpose, Registration, Rejection,
     User,
@@ -72,14 +72,14 @@ impl User {
         match &self.phase {
             Phase::Registering(running) if answers(&running.email, self.claims) => {
                 if granted {
-                    self.registered(running, cx.now, keep)
+                    self.registered(running, cx, keep)
                 } else {
                     Decision::record(Event::RegistrationRefused)
                 }
             }
             Phase::Active(account) => match &account.changing {
                 Some(running) if answers(&running.email, running.number) => match granted {
-                    true => self.email_changed(account, running, cx.now, keep),
+                    true => self.email_changed(account, running, cx, keep),
                     false => Decision::record(Event::EmailChangeRefused),
                 },
                 _ if granted && answers(&account.email, account.claim) => Decision::nothing().owing([keep]),
@@ -94,11 +94,11 @@ impl User {
         if granted { Decision::nothing().owing([self.release(email, number)]) } else { Decision::nothing() }
     }
 
-    fn registered(&self, registration: &Registration, now: Millis, keep: Effect) -> Decision<Self> {
-        let account = Account::new(registration.clone(), self.claims, now);
+    fn registered(&self, registration: &Registration, cx: &Context<'_>, keep: Effect) -> Decision<Self> {
+        let account = Account::new(registration.clone(), self.claims, cx.now);
         let mail = account.password.is_some().then(|| {
             let to = account.email.address.clone();
-            account.mail(Purpose::Verify, to, now.saturating_add(VERIFY_TTL_MS))
+            account.mail(Purpose::Verify, to, cx.now.saturating_add(cx.policy.verification_ttl_ms))
         });
         let call = mail.as_ref().map(|mail| self.send(&account, mail));
         Decision::record(Event::Registered { mail: mail.map(Box::new) }).owing([keep]).owing(call)
@@ -108,10 +108,10 @@ impl User {
         &self,
         account: &Account,
         running: &EmailChange,
-        now: Millis,
+        cx: &Context<'_>,
         keep: Effect,
     ) -> Decision<Self> {
-        let mails = Self::mails_of_change(account, running, now);
+        let mails = Self::mails_of_change(account, running, cx);
         let mut changed = account.clone();
         changed.change(running.change.clone());
         let calls: Vec<Effect> = mails.iter().map(|mail| self.send(&changed, mail)).collect();
@@ -122,14 +122,14 @@ impl User {
 
     /// To the old address that it is replaced, and to the new one, if it is an account's, a token to prove it
     /// by.
-    fn mails_of_change(account: &Account, running: &EmailChange, now: Millis) -> Vec<OwedMail> {
+    fn mails_of_change(account: &Account, running: &EmailChange, cx: &Context<'_>) -> Vec<OwedMail> {
         let old = account.email.address.clone();
-        let mut mails = vec![account.mail(Purpose::Notice, old, now.saturating_add(NOTICE_TTL_MS))];
+        let mut mails = vec![account.mail(Purpose::Notice, old, cx.now.saturating_add(NOTICE_TTL_MS))];
         if account.password.is_some() {
             let mut verify = account.mail(
                 Purpose::Verify,
                 running.email.address.clone(),
-                now.saturating_add(VERIFY_TTL_MS),
+                cx.now.saturating_add(cx.policy.verification_ttl_ms),
             );
             verify.number += 1;
             verify.token.claim = running.number;

@@ -8,9 +8,6 @@ use crate::address::{self, Effect, Id, OutsideCall};
 use crate::entity::{Answer, Context, Decision, Millis};
 use crate::personal::Personal;
 
-/// How long the token of the mail that greets a new account or address is good for, ms: two days.
-pub(super) const VERIFY_TTL_MS: u64 = 48 * 60 * 60 * 1000;
-
 /// How long it is worth telling an old address that it was replaced, ms: a week.
 pub(super) const NOTICE_TTL_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 

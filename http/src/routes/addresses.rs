@@ -72,7 +72,7 @@ pub(crate) async fn add(mut call: Call) -> Result<Response, Problem> {
     let key = call.key()?;
     let body = call.body().await?;
     let NewPostalAddress { address } = NewPostalAddress::read(&body)?;
-    current_version(&call, &target).await?;
+    target.changeable(&call).await?;
     let tag = key.map(|key| call.tag(&key, &body));
     let add = Command::AddAddress { address: call.seal(target.id, &address).await?, tag };
     let answered = call.ask_for_shop(target.at(), Message::User(add)).await?;
@@ -98,7 +98,7 @@ pub(crate) async fn replace(mut call: Call) -> Result<Response, Problem> {
     let id = call.id("address_id", Kind::ADDRESS_NOT_FOUND)?;
     let body = call.body().await?;
     let NewPostalAddress { address } = NewPostalAddress::read(&body)?;
-    current_version(&call, &target).await?;
+    target.changeable(&call).await?;
     let if_version = call.expected_version(current_version(&call, &target)).await?;
     let set = Command::SetAddress { id, address: call.seal(target.id, &address).await?, if_version };
     let answered = call.ask_for_shop(target.at(), Message::User(set)).await?;
@@ -121,6 +121,7 @@ pub(crate) async fn replace(mut call: Call) -> Result<Response, Problem> {
 pub(crate) async fn remove(call: Call) -> Result<Response, Problem> {
     let target = Target::of(&call)?;
     let id = call.id("address_id", Kind::ADDRESS_NOT_FOUND)?;
+    target.changeable(&call).await?;
     let if_version = call.expected_version(current_version(&call, &target)).await?;
     let remove = Command::RemoveAddress { id, if_version };
     let answered = call.ask_for_shop(target.at(), Message::User(remove)).await?;

@@ -17,7 +17,6 @@ use super::sessions::{owner_of, verified};
 use super::users::check_new_password;
 use crate::access::passwords::Plain;
 use crate::answer::{self, Stamp};
-use crate::auth::Caller;
 use crate::error::{Kind, Problem};
 use crate::extract::Call;
 use crate::fields::{self, Fields};
@@ -81,9 +80,7 @@ pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
             (user, Command::ResetPassword { password, epoch, claim, tag })
         }
         (None, Some(current)) => {
-            let Caller::Account { user, session, .. } = call.caller else {
-                return Err(Problem::no_account());
-            };
+            let (user, session) = call.caller.account()?;
             let ask = Message::User(Command::Credentials);
             let Reply::Credentials(found) = call.ask_for_shop(Address::user(user), ask).await?.reply else {
                 return Err(Problem::unexpected_reply());
@@ -92,7 +89,7 @@ pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
             let password = call.hash_password(new_password).await?;
             (user, Command::SetPassword { password, epoch: found.epoch, keep: Some(session), tag })
         }
-        (None, None) => return Err(Problem::no_account()),
+        (None, None) => return Err(Problem::field("current_password", "is required")),
     };
     let answered = call.ask_for_shop(Address::user(user), Message::User(command)).await?;
     Ok(answer::gone(Stamp::from(&answered)))
@@ -158,7 +155,7 @@ pub(crate) async fn request_verification(mut call: Call) -> Result<Response, Pro
     call.key()?;
     let body = call.body().await?;
     Fields::parse_or_empty(&body)?.finish(Some(()))?;
-    let Some(user) = call.caller.user() else { return Err(Problem::no_account()) };
+    let (user, _) = call.caller.account()?;
     let ttl_ms = call.app.access.verification_ttl_ms;
     let ask = Message::User(Command::RequestMail { purpose: Purpose::Verify, ttl_ms });
     call.ask_for_shop(Address::user(user), ask).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use relampago_actors::keys::KeyTag;
 use relampago_actors::secret::Password;
 use relampago_actors::user::{Command, Credentials, OpenSession, SessionView};
 use relampago_actors::{Address, Id, Message, Rejection, Reply, email, user};
@@ -15,7 +16,6 @@ use super::person;
 use crate::access::opaque::{RefreshToken, TokenSecret};
 use crate::access::passwords::Plain;
 use crate::answer::{self, Stamp};
-use crate::auth::Caller;
 use crate::error::{Kind, Problem};
 use crate::extract::Call;
 use crate::fields::{self, Fields};
@@ -76,7 +76,8 @@ pub(crate) async fn login(mut call: Call) -> Result<Response, Problem> {
         epoch: found.epoch,
         rehashed: rehash,
         ttl_ms: call.app.access.refresh_ttl_ms,
-        tag,
+        // Without a key of the client's the session's own id, so that a late duplicate opens none anew.
+        tag: tag.or(Some(KeyTag { key: session.0, body: 0 })),
     };
     let open = Message::User(Command::OpenSession(Box::new(open)));
     let answered = call.ask_for_shop(Address::user(found.user), open).await?;
@@ -233,7 +234,7 @@ pub(crate) async fn logout(mut call: Call) -> Result<Response, Problem> {
     let mut fields = Fields::parse_or_empty(&body)?;
     let all = fields.optional("all", fields::flag).unwrap_or(false);
     let Logout { all } = fields.finish(Some(Logout { all }))?;
-    let Caller::Account { user, session, .. } = call.caller else { return Err(Problem::no_account()) };
+    let (user, session) = call.caller.account()?;
     let end = if all { Command::EndSessions } else { Command::EndSession { session } };
     let answered = call.ask_for_shop(Address::user(user), Message::User(end)).await?;
     Ok(answer::gone(Stamp::from(&answered)))

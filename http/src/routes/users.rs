@@ -51,6 +51,19 @@ impl Target {
         }
     }
 
+    /// The target's version, where the caller may change them.
+    ///
+    /// # Errors
+    /// 404 if there is no such user; 403 for staff who are to change other staff.
+    pub(super) async fn changeable(&self, call: &Call) -> Result<u64, Problem> {
+        let answered = call.ask_for_shop(self.at(), Message::User(Command::Get)).await?;
+        let view = user(&answered.reply)?;
+        if self.authority == Authority::Staff && view.role != Role::Customer {
+            return Err(Problem::new(Kind::FORBIDDEN, "Staff change customers only."));
+        }
+        Ok(view.version)
+    }
+
     pub(super) fn at(&self) -> Address {
         Address::user(self.id)
     }
@@ -223,7 +236,7 @@ pub(crate) async fn change(mut call: Call) -> Result<Response, Problem> {
     let UserPatch { name, email, phone, role } = fields.finish(Some(patch))?;
     let if_version = call.expected_version(current_version(&call, &target)).await?;
     // Before a key is made for somebody who is not there.
-    current_version(&call, &target).await?;
+    target.changeable(&call).await?;
 
     let (mut change, id) = (Change { role, ..Change::default() }, target.id);
     if let Some(name) = name {

@@ -9,8 +9,12 @@ use relampago_actors::money::{Currency, Decimal};
 use relampago_actors::{Id, product};
 
 /// Short times, so that everything ends.
-pub const POLICY: Policy =
-    Policy { reservation_ttl_ms: 10_000, payment_deadline_ms: 6_000, cart_ttl_ms: 100_000 };
+pub const POLICY: Policy = Policy {
+    reservation_ttl_ms: 10_000,
+    payment_deadline_ms: 6_000,
+    cart_ttl_ms: 100_000,
+    verification_ttl_ms: 48 * 60 * 60 * 1000,
+};
 
 /// The id of the `number`th thing of a kind.
 pub fn id(kind: &str, number: usize) -> Id {
