@@ -65,12 +65,15 @@ impl Role {
 
     /// What it may do.
     #[must_use]
-    pub fn permissions(self) -> Permissions {
-        Permissions::of(|rule| match self {
-            Self::Customer => rule.customer,
-            Self::Staff => rule.staff,
-            Self::Admin => rule.admin,
-        })
+    pub const fn permissions(self) -> Permissions {
+        const CUSTOMER: Permissions = Permissions::of(Column::Customer);
+        const STAFF: Permissions = Permissions::of(Column::Staff);
+        const ADMIN: Permissions = Permissions::of(Column::Admin);
+        match self {
+            Self::Customer => CUSTOMER,
+            Self::Staff => STAFF,
+            Self::Admin => ADMIN,
+        }
     }
 }
 
@@ -200,15 +203,40 @@ impl Permission {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permissions(u64);
 
+/// A column of the table.
+#[derive(Clone, Copy)]
+enum Column {
+    Guest,
+    Customer,
+    Staff,
+    Admin,
+}
+
 impl Permissions {
-    fn of(allows: impl Fn(&Rule) -> bool) -> Self {
-        TABLE.iter().filter(|rule| allows(rule)).map(|rule| rule.permission).collect()
+    /// A whole column, put together when the program is built.
+    const fn of(column: Column) -> Self {
+        let (mut bits, mut row) = (0, 0);
+        while row < TABLE.len() {
+            let rule = &TABLE[row];
+            let allowed = match column {
+                Column::Guest => rule.guest,
+                Column::Customer => rule.customer,
+                Column::Staff => rule.staff,
+                Column::Admin => rule.admin,
+            };
+            if allowed {
+                bits |= 1 << rule.permission as u8;
+            }
+            row += 1;
+        }
+        Self(bits)
     }
 
     /// What somebody without a credential may do.
     #[must_use]
-    pub fn of_guests() -> Self {
-        Self::of(|rule| rule.guest)
+    pub const fn of_guests() -> Self {
+        const GUEST: Permissions = Permissions::of(Column::Guest);
+        GUEST
     }
 
     /// Whether this one is among them, or one that includes it.
