@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod attacks;
 mod checkout;
 mod configuration;
 mod contract;
@@ -10,7 +11,11 @@ mod crowd;
 mod edges;
 mod expiry;
 mod idempotency;
+mod matrix;
 mod payments;
+mod people;
+mod people_support;
 mod power_cut;
+mod private;
 mod recovery;
 mod support;

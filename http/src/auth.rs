@@ -110,6 +110,22 @@ impl Caller {
         }
     }
 
+    /// The caller's account and session, for what only accounts can do.
+    ///
+    /// # Errors
+    /// 401 for somebody without a credential, 403 for a program.
+    pub(crate) fn account(self) -> Result<(Id, Id), Problem> {
+        match self {
+            Self::Account { user, session, .. } => Ok((user, session)),
+            Self::Guest => {
+                Err(Problem::new(Kind::AUTHENTICATION_REQUIRED, "Sign in and send the access token."))
+            }
+            Self::Service { .. } => {
+                Err(Problem::new(Kind::FORBIDDEN, "This is for accounts, not for programs."))
+            }
+        }
+    }
+
     /// What the record says of the caller.
     pub(crate) fn actor(self) -> Actor {
         match self {
@@ -194,7 +210,8 @@ impl Auth {
     }
 
     async fn identify(&self, headers: &HeaderMap, engine: &Engine) -> Result<Caller, Problem> {
-        let credentials = headers.get_all(AUTHORIZATION).iter().count() + headers.get_all(API_KEY).iter().count();
+        let credentials =
+            headers.get_all(AUTHORIZATION).iter().count() + headers.get_all(API_KEY).iter().count();
         match (headers.get(AUTHORIZATION), headers.get(API_KEY)) {
             // Whoever stands in between must not read another one than we do.
             _ if credentials > 1 => Err(invalid_token("Send one credential, not two.")),

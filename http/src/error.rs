@@ -138,11 +138,6 @@ impl Problem {
         Self::new(Kind::OVERLOADED, "Too many passwords wait to be looked at.").retry_after(wait)
     }
 
-    /// A credential is good, and is no account's.
-    pub(crate) fn no_account() -> Self {
-        Self::new(Kind::AUTHENTICATION_REQUIRED, "This is for accounts: sign in and send the access token.")
-    }
-
     /// Something of ours failed; the caller is not told what.
     pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request cannot be carried out");

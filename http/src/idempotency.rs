@@ -9,7 +9,8 @@ use crate::auth::Caller;
 use crate::error::{Kind, Problem};
 
 const HEADER: &str = "idempotency-key";
-const MAX_LENGTH: usize = 255;
+/// Characters of the longest key.
+pub(crate) const MAX_LENGTH: usize = 255;
 /// A key is all that protects a guest's answer; 22 characters of base64 hold 128 bits.
 const MIN_LENGTH_OF_GUESTS: usize = 22;
 

@@ -17,6 +17,7 @@
 //! | `auth`, `audited`, `idempotency`, `trace` | callers, keys, request ids |
 //! | `connection`, `progress` | one connection, what it waits for, and how long |
 //! | `refusing` | problems for what hyper cannot read |
+//! | `fuzzing` | for fuzzing alone: the readers of credentials and cursors |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
 
 #[allow(dead_code)]
@@ -33,6 +34,9 @@ mod error;
 mod etag;
 mod extract;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod idempotency;
 mod json;
 mod locale;

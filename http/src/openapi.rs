@@ -1,5 +1,7 @@
 //! The OpenAPI 3.1 document: the handlers' own words, and what is the same for all of them.
 
+mod parameters;
+
 use bytes::Bytes;
 use relampago_actors::access::{Permission, Permissions};
 use relampago_actors::order;
@@ -244,6 +246,7 @@ fn complete_operation(operation: &mut Operation, route: &Listed) {
     if let (Some(tag), Some(name)) = (operation.tags.iter().flatten().next(), &operation.operation_id) {
         operation.operation_id = Some(format!("{tag}_{name}"));
     }
+    parameters::complete(operation);
     let is_list = has_parameter(operation, "limit");
     for (status, codes) in common_problems(operation, route, is_api) {
         let missing = || RefOr::T(ResponseBuilder::new().description(codes).build());
@@ -327,7 +330,10 @@ fn complete_response(response: &mut Response, status: &str, is_api: bool, is_lis
             header("Relampago-Commit", COMMIT);
             header("ETag", "Changes whenever the answer would.");
         }
-        "204" if is_api => header("Relampago-Commit", COMMIT),
+        // Refusals too reflect what their entity was.
+        "204" | "401" | "402" | "403" | "404" | "409" | "410" | "412" | "422" if is_api => {
+            header("Relampago-Commit", COMMIT);
+        }
         _ => {}
     }
     if status == "201" && is_api {

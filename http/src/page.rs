@@ -10,7 +10,8 @@ use relampago_actors::Id;
 use crate::error::{FieldError, Problem};
 
 const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 200;
+/// Entries of the longest page.
+pub(crate) const MAX_LIMIT: usize = 200;
 /// Bytes of a cursor before its sort key: checksum and id.
 const CHECKSUM_BYTES: usize = 8;
 const HEAD_BYTES: usize = CHECKSUM_BYTES + 16;
@@ -236,7 +237,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
-fn checksum(secret: &[u8; 32], list: &str, place: &[u8]) -> [u8; CHECKSUM_BYTES] {
+pub(crate) fn checksum(secret: &[u8; 32], list: &str, place: &[u8]) -> [u8; CHECKSUM_BYTES] {
     (Id::keyed(secret, "cursor", &[list.as_bytes(), place]).0 as u64).to_be_bytes()
 }
 

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use relampago_actors::keys::KeyTag;
+use relampago_actors::secret::Password;
 use relampago_actors::user::{Command, Purpose};
-use relampago_actors::{Address, Message, Reply};
+use relampago_actors::{Address, Id, Message, Rejection, Reply, user};
+use relampago_engine::{Answered, AskError};
 use relampago_keys::MailedToken;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
@@ -81,6 +84,11 @@ pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
         }
         (None, Some(current)) => {
             let (user, session) = call.caller.account()?;
+            if let Some(tag) = tag
+                && let Some(done) = repeated(&call, user, tag).await?
+            {
+                return Ok(answer::gone(Stamp::from(&done)));
+            }
             let ask = Message::User(Command::Credentials);
             let Reply::Credentials(found) = call.ask_for_shop(Address::user(user), ask).await?.reply else {
                 return Err(Problem::unexpected_reply());
@@ -93,6 +101,19 @@ pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
     };
     let answered = call.ask_for_shop(Address::user(user), Message::User(command)).await?;
     Ok(answer::gone(Stamp::from(&answered)))
+}
+
+/// The answer to a repetition of a change that was made: its current password is not the current one any more.
+async fn repeated(call: &Call, user: Id, tag: KeyTag) -> Result<Option<Answered>, Problem> {
+    // No account is at epoch 0, so nothing but a repetition is let through.
+    let set = Command::SetPassword { password: Password::new(""), epoch: 0, keep: None, tag: Some(tag) };
+    match call.try_ask_for_shop(Address::user(user), Message::User(set)).await {
+        Ok(answered) => Ok(Some(answered)),
+        Err(AskError::Rejected {
+            rejection: Rejection::User(user::Rejection::CredentialsChanged), ..
+        }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What a mailed token says, if the shop wrote it, for this purpose, and its time has not passed.
