@@ -12,7 +12,7 @@ use relampago_load::Request;
 use serde_json::{Value, json};
 
 use crate::api::{expect, faults, get, key, order, post, problem, product, purchase, send, text};
-use crate::people_support::{PASSWORD, account, login, register};
+use crate::people_support::{PASSWORD, Person, account, login, refresh, register};
 use crate::support::{Shop, eventually};
 
 const ME: &str = "/api/v1/users/me";
@@ -37,7 +37,7 @@ async fn a_profile_is_made_and_shown() {
     let path = format!("/api/v1/users/{}", text(&made, "id"));
     assert_eq!(answer.header("location"), Some(&*path));
 
-    let ana = crate::people_support::Person::of(&login(&mut guest, "ana.quiroga@EXAMPLE.com", PASSWORD).await);
+    let ana = Person::of(&login(&mut guest, "ana.quiroga@EXAMPLE.com", PASSWORD).await);
     let shown = ana.send(&mut guest, Request::get(ME)).await;
     assert_eq!(expect(&shown, 200), made);
     assert_eq!(ana.get(&mut guest, &path).await, made);
@@ -78,7 +78,8 @@ async fn a_profile_is_changed_by_its_owner() {
     let first = ana.send(&mut guest, Request::get(ME)).await;
     let etag = first.header("etag").expect("an ETag").to_owned();
 
-    let change = Request::patch(ME, &json!({ "name": "Ana Q.", "phone": "+51 999" })).header("if-match", &etag);
+    let change =
+        Request::patch(ME, &json!({ "name": "Ana Q.", "phone": "+51 999" })).header("if-match", &etag);
     let changed = expect(&ana.send(&mut guest, change.clone()).await, 200);
     assert_eq!((text(&changed, "name"), text(&changed, "phone")), ("Ana Q.", "+51 999"));
     assert_eq!(changed["version"], 2);
@@ -207,7 +208,7 @@ async fn who_is_erased_is_gone_and_the_orders_stay() {
     }
     problem(&ana.send(&mut guest, Request::get(ME)).await, 401, "invalid_token");
     problem(&login(&mut guest, "ana@example.com", PASSWORD).await, 401, "invalid_credentials");
-    let refused = crate::people_support::refresh(&mut guest, &ana.refresh).await;
+    let refused = refresh(&mut guest, &ana.refresh).await;
     problem(&refused, 401, "invalid_refresh_token");
 
     let order = format!("/api/v1/orders/{}", text(&bought, "id"));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::ME;
-use crate::api::{expect, post, problem, text};
+use crate::api::{expect, post, problem, send, text};
 use crate::people_support::{
     NOTICE, PASSWORD, Person, RESET, VERIFY, account, letter, login, mailed_token, register,
 };
@@ -24,7 +24,7 @@ async fn a_new_address_is_proved_anew() {
     let ana = account(&mut guest, "Ana", "ana@example.com").await;
     let first = mailed_token(&mut staff, "ana@example.com", VERIFY).await;
     for _ in 0..2 {
-        assert_eq!(crate::api::send(&mut guest, verify(&first)).await.code(), 204);
+        assert_eq!(send(&mut guest, verify(&first)).await.code(), 204);
     }
     assert_eq!(ana.get(&mut guest, ME).await["email_verified"], true);
 
@@ -34,8 +34,8 @@ async fn a_new_address_is_proved_anew() {
     assert_eq!(changed["email_verified"], false);
     assert!(letter(&mut staff, "ana@example.com", NOTICE).await.contains("Ana"));
     let second = mailed_token(&mut staff, "ana@example.org", VERIFY).await;
-    problem(&crate::api::send(&mut guest, verify(&first)).await, 422, "mailed_token_invalid");
-    assert_eq!(crate::api::send(&mut guest, verify(&second)).await.code(), 204);
+    problem(&send(&mut guest, verify(&first)).await, 422, "mailed_token_invalid");
+    assert_eq!(send(&mut guest, verify(&second)).await.code(), 204);
     assert_eq!(ana.get(&mut guest, ME).await["email_verified"], true);
 
     problem(&login(&mut guest, "ana@example.com", PASSWORD).await, 401, "invalid_credentials");
@@ -52,10 +52,10 @@ async fn another_mail_to_prove_it_by_can_be_asked_for() {
     let token = mailed_token(&mut staff, "ana@example.com", VERIFY).await;
     let ask = Request::post("/api/v1/auth/email/verification", &json!({}));
     expect(&ana.send(&mut guest, ask.clone()).await, 202);
-    problem(&crate::api::send(&mut guest, ask).await, 401, "authentication_required");
+    problem(&send(&mut guest, ask).await, 401, "authentication_required");
     // The one of the registration stays good, whatever is asked for.
-    assert_eq!(crate::api::send(&mut guest, verify(&token)).await.code(), 204);
-    problem(&crate::api::send(&mut guest, verify("no token")).await, 422, "mailed_token_invalid");
+    assert_eq!(send(&mut guest, verify(&token)).await.code(), 204);
+    problem(&send(&mut guest, verify("no token")).await, 422, "mailed_token_invalid");
     let reset = json!({ "token": token, "new_password": "another horse 7" });
     problem(&post(&mut guest, "/api/v1/auth/password", reset).await, 422, "mailed_token_invalid");
 }

@@ -1,12 +1,14 @@
 //! Passwords: changed by who knows them, reset by who reads the mailbox.
 
+use std::time::{Duration, Instant};
+
 use relampago_load::{Answer, Client, Request};
 use serde_json::{Value, json};
 
 use super::ME;
 use crate::api::{expect, faults, post, problem, send};
 use crate::people_support::{PASSWORD, Person, RESET, account, login, mailed_token, refresh};
-use crate::support::Shop;
+use crate::support::{Shop, pass};
 
 const NEXT: &str = "another horse 7";
 
@@ -26,7 +28,8 @@ async fn who_knows_the_password_changes_it() {
     let there = Person::of(&login(&mut guest, "ana@example.com", PASSWORD).await);
     there.get(&mut guest, ME).await;
 
-    let wrong = here.send(&mut guest, set(json!({ "current_password": "wrong", "new_password": NEXT }))).await;
+    let wrong =
+        here.send(&mut guest, set(json!({ "current_password": "wrong", "new_password": NEXT }))).await;
     problem(&wrong, 401, "invalid_credentials");
     let change = set(json!({ "current_password": PASSWORD, "new_password": NEXT }));
     problem(&send(&mut guest, change.clone()).await, 401, "authentication_required");
@@ -50,7 +53,10 @@ async fn what_is_not_a_password_is_refused() {
         (json!({ "current_password": PASSWORD, "new_password": "12345678" }), vec!["new_password"]),
         (json!({ "current_password": PASSWORD }), vec!["new_password"]),
         (json!({ "new_password": NEXT }), vec!["current_password"]),
-        (json!({ "current_password": PASSWORD, "token": "t", "new_password": NEXT }), vec!["current_password"]),
+        (
+            json!({ "current_password": PASSWORD, "token": "t", "new_password": NEXT }),
+            vec!["current_password"],
+        ),
     ] {
         assert_eq!(faults(&ana.send(&mut guest, set(body)).await), expected);
     }
@@ -62,7 +68,10 @@ async fn who_reads_the_mailbox_resets_it_once() {
     let shop = Shop::open(&[]).await;
     let (mut guest, mut staff) = (shop.guest(), shop.staff());
     let ana = account(&mut guest, "Ana", "ana@example.com").await;
-    expect(&post(&mut guest, "/api/v1/auth/password/reset", json!({ "email": "ana@example.com" })).await, 202);
+    expect(
+        &post(&mut guest, "/api/v1/auth/password/reset", json!({ "email": "ana@example.com" })).await,
+        202,
+    );
     let token = mailed_token(&mut staff, "ana@example.com", RESET).await;
     ana.get(&mut guest, ME).await;
 
@@ -106,9 +115,12 @@ async fn a_mailed_token_has_its_time() {
     let shop = Shop::open(&[("AUTH__RESET_TOKEN_TTL", "1s")]).await;
     let (mut guest, mut staff) = (shop.guest(), shop.staff());
     account(&mut guest, "Ana", "ana@example.com").await;
-    expect(&post(&mut guest, "/api/v1/auth/password/reset", json!({ "email": "ana@example.com" })).await, 202);
+    expect(
+        &post(&mut guest, "/api/v1/auth/password/reset", json!({ "email": "ana@example.com" })).await,
+        202,
+    );
     let token = mailed_token(&mut staff, "ana@example.com", RESET).await;
-    crate::support::pass(std::time::Instant::now() + std::time::Duration::from_millis(1100)).await;
+    pass(Instant::now() + Duration::from_secs(1)).await;
     problem(&reset(&mut guest, &token, NEXT).await, 422, "mailed_token_invalid");
     Person::of(&login(&mut guest, "ana@example.com", PASSWORD).await);
 }

@@ -3,7 +3,7 @@
 use relampago_load::{Answer, Client, Request};
 use serde_json::{Value, json};
 
-use crate::api::{expect, key, post, problem, send};
+use crate::api::{expect, get, key, post, problem, send};
 use crate::people_support::{PASSWORD, Person, RESET, account, login, mailed_token, register};
 use crate::support::Shop;
 
@@ -94,7 +94,7 @@ async fn an_api_key_is_one() {
     assert_eq!(first, again);
     shop.crash().await;
     assert_eq!(expect(&send(&mut staff, request).await, 201), first);
-    let all = crate::api::get(&mut staff, "/api/v1/api-keys").await;
+    let all = get(&mut staff, "/api/v1/api-keys").await;
     assert_eq!(all["items"].as_array().unwrap().len(), 1);
 }
 
@@ -123,7 +123,10 @@ async fn a_password_is_set_once() {
     assert_eq!((first.code(), again.code()), (204, 204), "{:?}", again.problem());
     assert_eq!([&first, &again].map(replayed), [false, true]);
 
-    expect(&post(&mut guest, "/api/v1/auth/password/reset", json!({ "email": "ana@example.com" })).await, 202);
+    expect(
+        &post(&mut guest, "/api/v1/auth/password/reset", json!({ "email": "ana@example.com" })).await,
+        202,
+    );
     let token = mailed_token(&mut staff, "ana@example.com", RESET).await;
     let reset = json!({ "token": token, "new_password": "a third horse 8" });
     let reset = Request::post("/api/v1/auth/password", &reset).key(&key());
