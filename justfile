@@ -40,6 +40,11 @@ powercut-proof:
     cp "${CARGO_TARGET_DIR:-target}/release/relampago" "${TMPDIR:-/tmp}/relampago-no-fdatasync"
     ! RELAMPAGO_BINARY="${TMPDIR:-/tmp}/relampago-no-fdatasync" cargo test --release -p relampago-tests --test blackbox power_cut -- --nocapture
 
+# Feeds what reads tokens or keys with anything: `just fuzz vault 600` (nightly, cargo-fuzz).
+fuzz TARGET SECONDS="60":
+    mkdir -p target/corpus/{{ TARGET }}
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ TARGET }} target/corpus/{{ TARGET }} tests/fuzz/seeds/{{ TARGET }} -- -max_total_time={{ SECONDS }}
+
 # Micro benches of the parts.
 bench *ARGS:
     cargo bench -p relampago-benches {{ ARGS }}

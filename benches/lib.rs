@@ -1,1 +1,1 @@
-//! Criterion benches of the engine; the load tester stands in `load/`.
+//! Criterion benches of the engine, and what access costs the whole server; the load tester stands in `load/`.

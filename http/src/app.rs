@@ -27,7 +27,7 @@ use crate::access::bootstrap::AdminKey;
 use crate::access::gate::{Gate, GateError};
 use crate::admission::Admission;
 use crate::audited::Recorded;
-use crate::auth::{Access, Auth};
+use crate::auth::{self, Access, Auth};
 use crate::error::{Kind, Problem};
 use crate::extract::Call;
 use crate::metrics::RouteMetrics;
@@ -302,16 +302,25 @@ impl<H> Endpoint<H> {
 impl<H: Handle> Endpoint<H> {
     async fn handle(&self, app: Arc<App>, parts: Parts, body: Body) -> Result<Response, Problem> {
         check_head(&parts)?;
-        let caller = app.auth.admit(&parts.headers, self.listed.access, &app.engine).await?;
-        let mut call = Call::new(Arc::clone(&app), caller, self.listed, parts, body).await;
-        call.admit()?;
-        let Some(recorded) = Recorded::before(&call, &app).await? else {
-            return self.handler.handle(call).await;
+        let caller = app.auth.identify(&parts.headers, self.listed.access, &app.engine).await?;
+        let call = Call::new(Arc::clone(&app), caller, self.listed, parts, body).await;
+        let Some(recorded) = Recorded::of(&call, &app) else {
+            return self.carry_out(call).await;
         };
-        let handled = self.handler.handle(call).await;
+        if !call.is_safe() {
+            recorded.begun().await?;
+        }
+        let handled = self.carry_out(call).await;
         let status = handled.as_ref().map_or_else(Problem::status, Response::status);
-        recorded.after(status).await?;
+        recorded.ended(status).await?;
         handled
+    }
+
+    /// Lets the handler have the request, if its caller may make it and there is room.
+    async fn carry_out(&self, mut call: Call) -> Result<Response, Problem> {
+        auth::permit(call.caller, self.listed.access)?;
+        call.admit()?;
+        self.handler.handle(call).await
     }
 }
 

@@ -19,7 +19,7 @@ use crate::trace;
 /// Longest part of a request id or path that is kept, bytes.
 const MOST_TEXT: usize = 256;
 
-/// A call that is on record, or will be.
+/// A call that is to be on record.
 pub(crate) struct Recorded {
     entry: Entry,
     engine: Engine,
@@ -27,13 +27,10 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Puts a call on record if it is to be: before it is carried out if it may change something.
-    ///
-    /// # Errors
-    /// If it cannot be recorded: then it must not be carried out.
-    pub(crate) async fn before(call: &Call, app: &App) -> Result<Option<Self>, Problem> {
+    /// The call, if it is to be on record; a call that is refused for want of a permission too.
+    pub(crate) fn of(call: &Call, app: &App) -> Option<Self> {
         if !is_recorded(call.caller, call.route()) {
-            return Ok(None);
+            return None;
         }
         let entry = Entry {
             at: app.engine.now(),
@@ -46,18 +43,22 @@ impl Recorded {
             from: call.source().to_string(),
             request_id: request_id(call.headers()),
         };
-        let recorded = Self { entry, engine: app.engine.clone(), patience: app.request_timeout };
-        if !call.is_safe() {
-            recorded.record(recorded.entry.clone()).await?;
-        }
-        Ok(Some(recorded))
+        Some(Self { entry, engine: app.engine.clone(), patience: app.request_timeout })
+    }
+
+    /// Records that a call is about to be carried out.
+    ///
+    /// # Errors
+    /// If it cannot be recorded: then it must not be carried out.
+    pub(crate) async fn begun(&self) -> Result<(), Problem> {
+        self.record(self.entry.clone()).await
     }
 
     /// Records how a call ended.
     ///
     /// # Errors
     /// If it cannot be recorded.
-    pub(crate) async fn after(self, status: StatusCode) -> Result<(), Problem> {
+    pub(crate) async fn ended(self, status: StatusCode) -> Result<(), Problem> {
         self.record(Entry { status: status.as_u16(), ..self.entry.clone() }).await
     }
 

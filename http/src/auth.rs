@@ -1,7 +1,7 @@
 //! Who calls, and who may call what.
 //!
-//! The table of routes in [`crate::routes`] names an [`Access`] for every route, and [`Auth::admit`] is the one
-//! place where it is enforced. What a role may do stands in [`relampago_actors::access`]. Whose carts, orders and
+//! The table of routes in [`crate::routes`] names an [`Access`] for every route, and [`permit`] is the one place
+//! where it is enforced. What a role may do stands in [`relampago_actors::access`]. Whose carts, orders and
 //! accounts a caller reaches is decided by these themselves: they are told in whose name they are asked.
 
 use std::fmt;
@@ -189,11 +189,11 @@ impl Auth {
         Self { bootstrap, issuer, known: Verified::with_capacity(REMEMBERED), patience }
     }
 
-    /// Who calls, if they may.
+    /// Who calls.
     ///
     /// # Errors
-    /// 401 for a bad credential, and for none where one is needed; 403 for one that is not good for this.
-    pub(crate) async fn admit(
+    /// 401 for a bad credential.
+    pub(crate) async fn identify(
         &self,
         headers: &HeaderMap,
         access: Access,
@@ -202,14 +202,6 @@ impl Auth {
         if access == Access::Open {
             return Ok(Caller::Guest);
         }
-        let caller = self.identify(headers, engine).await?;
-        match access {
-            Access::Needs(permission) if !caller.may(permission) => Err(refused(caller, permission)),
-            _ => Ok(caller),
-        }
-    }
-
-    async fn identify(&self, headers: &HeaderMap, engine: &Engine) -> Result<Caller, Problem> {
         let credentials =
             headers.get_all(AUTHORIZATION).iter().count() + headers.get_all(API_KEY).iter().count();
         match (headers.get(AUTHORIZATION), headers.get(API_KEY)) {
@@ -292,6 +284,17 @@ impl Auth {
         let Some(sequence) = known.watch.ended() else { return Ok(known.caller) };
         engine.durable(sequence).await?;
         Err(Problem::new(ended, "The credential is no longer good."))
+    }
+}
+
+/// Whether a caller may call a route: the one place where this is enforced.
+///
+/// # Errors
+/// 401 for no credential where one is needed; 403 for one that is not good for this.
+pub(crate) fn permit(caller: Caller, access: Access) -> Result<(), Problem> {
+    match access {
+        Access::Needs(permission) if !caller.may(permission) => Err(refused(caller, permission)),
+        _ => Ok(()),
     }
 }
 

@@ -244,9 +244,9 @@ impl Call {
     }
 
     /// As [`Call::tag`] for a body with a secret in it: what is stored of it is of no use to who has the shop's
-    /// data without its keys. A repetition is not known as one after the master key was replaced.
+    /// data without its keys.
     pub(crate) fn secret_tag(&self, key: &Key, body: &[u8]) -> KeyTag {
-        let (_, mac) = self.engine().keys().token_mac(BODY_CONTEXT, body);
+        let mac = self.engine().keys().token_mac(BODY_CONTEXT, body);
         self.tag(key, &mac)
     }
 

@@ -1,17 +1,15 @@
 //! The OpenAPI 3.1 document: the handlers' own words, and what is the same for all of them.
 
+mod headers;
 mod parameters;
 
 use bytes::Bytes;
 use relampago_actors::access::{Permission, Permissions};
 use relampago_actors::order;
 use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{
-    ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, Schema, SchemaType, Type,
-};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Ref, Schema, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -33,8 +31,6 @@ const PROBLEM_JSON: &str = "application/problem+json";
 const EXAMPLE_ID: &str = "0192f0c1-2345-7abc-8def-0123456789ab";
 const API_KEY: &str = "api_key";
 const BEARER: &str = "bearer";
-const COMMIT: &str =
-    "The position in the journal, `<journal>/<sequence>`, that the answer reflects; it is durable.";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -247,16 +243,19 @@ fn complete_operation(operation: &mut Operation, route: &Listed) {
         operation.operation_id = Some(format!("{tag}_{name}"));
     }
     parameters::complete(operation);
-    let is_list = has_parameter(operation, "limit");
     for (status, codes) in common_problems(operation, route, is_api) {
-        let missing = || RefOr::T(ResponseBuilder::new().description(codes).build());
-        operation.responses.responses.entry(status.to_owned()).or_insert_with(missing);
-    }
-    for (status, response) in &mut operation.responses.responses {
+        let empty = || RefOr::T(ResponseBuilder::new().build());
+        let response = operation.responses.responses.entry(status.to_owned()).or_insert_with(empty);
         if let RefOr::T(response) = response {
-            complete_response(response, status, is_api, is_list);
+            add_codes(response, codes);
         }
     }
+    for (status, response) in &mut operation.responses.responses {
+        if let (RefOr::T(response), true) = (response, status.starts_with(['4', '5'])) {
+            complete_problem(response);
+        }
+    }
+    headers::complete(operation, is_api);
     if let Access::Needs(permission) = route.access {
         let needs = |scheme| SecurityRequirement::new(scheme, [permission.scope()]);
         let none = for_guests(permission).then(SecurityRequirement::default);
@@ -268,7 +267,18 @@ fn for_guests(permission: Permission) -> bool {
     Permissions::of_guests().allow(permission)
 }
 
-/// What can go wrong with any request of this form; what a handler says itself goes before.
+/// Names the codes that the description does not name yet.
+fn add_codes(response: &mut Response, codes: &str) {
+    for code in codes.split(", ") {
+        if !response.description.contains(code) {
+            let comma = if response.description.is_empty() { "" } else { ", " };
+            response.description.push_str(comma);
+            response.description.push_str(code);
+        }
+    }
+}
+
+/// What can go wrong with any request of this form, besides what its handler says itself.
 fn common_problems(operation: &Operation, route: &Listed, is_api: bool) -> Vec<(&'static str, &'static str)> {
     let is_post = route.method == "POST";
     let takes_body = operation.request_body.is_some();
@@ -306,38 +316,11 @@ fn has_parameter(operation: &Operation, name: &str) -> bool {
     operation.parameters.iter().flatten().any(|parameter| parameter.name == name)
 }
 
-/// Problems are all of one shape, and answers about entities have the same headers.
-fn complete_response(response: &mut Response, status: &str, is_api: bool, is_list: bool) {
-    let is_problem = status.starts_with(['4', '5']);
-    if is_problem && response.content.is_empty() {
+/// Problems are all of one shape.
+fn complete_problem(response: &mut Response) {
+    if response.content.is_empty() {
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(PROBLEM))).build();
         response.content.insert(PROBLEM_JSON.to_owned(), problem);
-    }
-    let mut header = |name: &str, description: &str| {
-        let header = HeaderBuilder::new().schema(Object::with_type(Type::String));
-        let header = header.description(Some(description)).build();
-        response.headers.insert(name.to_owned(), header);
-    };
-    header("X-Request-Id", "The caller's, or a new one.");
-    match status {
-        "401" => header("WWW-Authenticate", "How to authenticate."),
-        "429" | "503" => header("Retry-After", "Seconds to wait."),
-        "200" if is_list => {
-            header("Link", "The next page, `rel=\"next\"`; missing on the last.");
-            header("Relampago-View-Position", "The position in the journal that the list reflects.");
-        }
-        "200" | "201" | "304" if is_api => {
-            header("Relampago-Commit", COMMIT);
-            header("ETag", "Changes whenever the answer would.");
-        }
-        // Refusals too reflect what their entity was.
-        "204" | "401" | "402" | "403" | "404" | "409" | "410" | "412" | "422" if is_api => {
-            header("Relampago-Commit", COMMIT);
-        }
-        _ => {}
-    }
-    if status == "201" && is_api {
-        header("Idempotent-Replayed", "`true` if this answer was given before.");
     }
 }
 

@@ -211,8 +211,7 @@ impl Client {
 }
 
 async fn connect(address: SocketAddr, source: Option<IpAddr>) -> Result<Connection, ClientError> {
-    let stream =
-        open(address, source).await.map_err(|source| ClientError::Connect { address, source })?;
+    let stream = open(address, source).await.map_err(|source| ClientError::Connect { address, source })?;
     stream.set_nodelay(true).map_err(|source| ClientError::Connect { address, source })?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut driver = JoinSet::new();

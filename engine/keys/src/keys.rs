@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) vault: Vault,
     pub(crate) masters: Masters,
     pub(crate) signing: Arc<SigningSet>,
+    /// What the keys of MACs are derived from.
+    pub(crate) mac: Secret,
 }
 
 /// Whether writing may go on.
@@ -96,6 +98,7 @@ impl Keys {
             vault: loaded.map_or_else(|| Vault::create(vault), Ok)?,
             masters: Masters::of(&found)?,
             signing: Arc::new(SigningSet::of(&found, 1)?),
+            mac: found.mac_root(),
         };
         state.check(ring)?;
         // What was read may so far stand in the page cache alone.
@@ -184,22 +187,22 @@ impl Keys {
         Arc::clone(&self.state.read().signing)
     }
 
-    /// A MAC over `message`, and the id of the master key it is under. `context` says what the MAC is for, is
-    /// written in the program, and keeps MACs of one use from being good for another.
+    /// A MAC over `message`. `context` says what the MAC is for, is written in the program, and keeps MACs of one use
+    /// from being good for another.
     #[must_use]
-    pub fn token_mac(&self, context: &str, message: &[u8]) -> (u32, [u8; 32]) {
-        let state = self.state.read();
-        let master = state.masters.newest();
-        (master.id(), master.mac(context, message).into())
+    pub fn token_mac(&self, context: &str, message: &[u8]) -> [u8; 32] {
+        self.mac(context, message).into()
     }
 
-    /// Whether [`token_mac`](Self::token_mac) gave this. It takes as long whatever `mac` is. Never for a
-    /// master key that has left the ring, so a rotation of the master ends all MACs.
+    /// Whether [`token_mac`](Self::token_mac) gave this. It takes as long whatever `mac` is.
     #[must_use]
-    pub fn check_token_mac(&self, context: &str, master: u32, message: &[u8], mac: &[u8; 32]) -> bool {
-        let state = self.state.read();
+    pub fn check_token_mac(&self, context: &str, message: &[u8], mac: &[u8; 32]) -> bool {
         // The comparison of blake3::Hash takes constant time.
-        state.masters.get(master).is_some_and(|master| master.mac(context, message) == *mac)
+        self.mac(context, message) == *mac
+    }
+
+    fn mac(&self, context: &str, message: &[u8]) -> blake3::Hash {
+        blake3::keyed_hash(self.state.read().mac.derive(context).expose(), message)
     }
 
     /// The cipher under `key`, out of the vault if it was not used lately.

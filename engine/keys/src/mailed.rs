@@ -10,8 +10,8 @@ use crate::keys::Keys;
 const CONTEXT: &str = "relampago 2026 mailed token";
 const CONTENT: usize = 1 + 16 + 4 + 4 + 8;
 const MAC: usize = 32;
-/// Content, the id of the master key, the code.
-const LENGTH: usize = CONTENT + 4 + MAC;
+/// Content and code.
+const LENGTH: usize = CONTENT + MAC;
 
 /// What a mailed token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +55,12 @@ impl MailedToken {
 }
 
 impl Keys {
-    /// The token as it is mailed: 92 characters of base64url.
+    /// The token as it is mailed: 87 characters of base64url.
     #[must_use]
     pub fn sign_mailed(&self, token: &MailedToken) -> String {
         let content = token.content();
-        let (master, mac) = self.token_mac(CONTEXT, &content);
-        URL_SAFE_NO_PAD.encode([&content[..], &master.to_be_bytes(), &mac].concat())
+        let mac = self.token_mac(CONTEXT, &content);
+        URL_SAFE_NO_PAD.encode([&content[..], &mac].concat())
     }
 
     /// What a token says that [`Keys::sign_mailed`] wrote; `None` for everything else. Its time is not looked at.
@@ -70,10 +70,8 @@ impl Keys {
             return None;
         }
         let bytes: [u8; LENGTH] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
-        let (content, rest) = bytes.split_first_chunk::<CONTENT>()?;
-        let (master, mac) = rest.split_first_chunk::<4>()?;
-        let (master, mac) = (u32::from_be_bytes(*master), mac.try_into().ok()?);
-        let ours = self.check_token_mac(CONTEXT, master, content, mac);
+        let (content, mac) = bytes.split_first_chunk::<CONTENT>()?;
+        let ours = self.check_token_mac(CONTEXT, content, mac.try_into().ok()?);
         if ours { MailedToken::of(content) } else { None }
     }
 }

@@ -1,4 +1,4 @@
-//! Master keys: what wraps data keys and authenticates tokens.
+//! Master keys: what wraps data keys.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -16,25 +16,21 @@ use crate::{
 pub(crate) struct Master {
     id: u32,
     wrapping: Cipher,
-    /// What the keys of token MACs are derived from.
-    mac_root: Secret,
+    /// Tells it from others.
+    fingerprint: blake3::Hash,
 }
 
 impl Master {
     /// The master key `key` with this id.
     pub(crate) fn new(id: u32, key: &Secret) -> Result<Self, KeysError> {
         let wrapping = Cipher::new(&key.derive("relampago 2026-11 wrapping of data keys"))?;
-        Ok(Self { id, wrapping, mac_root: key.derive("relampago 2026-11 root of token macs") })
-    }
-
-    /// Its id.
-    pub(crate) fn id(&self) -> u32 {
-        self.id
+        let fingerprint = blake3::hash(key.derive("relampago 2026-11 fingerprint of a master").expose());
+        Ok(Self { id, wrapping, fingerprint })
     }
 
     /// Whether both are the same key.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        blake3::hash(self.mac_root.expose()) == blake3::hash(other.mac_root.expose())
+        self.fingerprint == other.fingerprint
     }
 
     /// Wraps the data key `key` of `owner`; it unwraps only as this one of this owner.
@@ -64,11 +60,6 @@ impl Master {
         context[4..8].copy_from_slice(&key.get().to_le_bytes());
         context[8..].copy_from_slice(&owner.0.to_le_bytes());
         context
-    }
-
-    /// A MAC over `message` that is good in this context alone.
-    pub(crate) fn mac(&self, context: &str, message: &[u8]) -> blake3::Hash {
-        blake3::keyed_hash(self.mac_root.derive(context).expose(), message)
     }
 }
 

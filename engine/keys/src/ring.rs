@@ -28,6 +28,10 @@ pub(crate) struct Ring {
     pub(crate) masters: Vec<MasterEntry>,
     /// At least one that is not retired. The last of those signs; all verify.
     pub(crate) signing: Vec<SigningEntry>,
+    /// What the keys of MACs are derived from. It does not rotate, so that what was mailed or may be repeated stays
+    /// good; replacing it by hand ends all of that at once.
+    #[serde(with = "as_base64")]
+    pub(crate) mac: Secret,
 }
 
 /// A master key.
@@ -55,7 +59,7 @@ pub(crate) struct SigningEntry {
 impl Ring {
     /// A new ring with one key of each sort.
     pub(crate) fn new(now: Millis) -> Result<Self, KeysError> {
-        let mut ring = Self { masters: Vec::new(), signing: Vec::new() };
+        let mut ring = Self { masters: Vec::new(), signing: Vec::new(), mac: Secret::random()? };
         ring.add_master(now)?;
         ring.add_signing(now)?;
         Ok(ring)
@@ -77,7 +81,7 @@ impl Ring {
     /// Stores the ring durably under `path`, and overwrites what stood there.
     pub(crate) fn store(&self, path: &Path) -> Result<(), KeysError> {
         let entries = self.masters.len() + self.signing.len();
-        let mut text = Zeroizing::new(Vec::with_capacity((entries + 1) * ENTRY_ROOM));
+        let mut text = Zeroizing::new(Vec::with_capacity((entries + 2) * ENTRY_ROOM));
         serde_json::to_writer_pretty(&mut *text, self)
             .map_err(|error| KeysError::io("write", path)(error.into()))?;
         text.push(b'\n');
@@ -100,6 +104,11 @@ impl Ring {
         }
         self.signing.push(SigningEntry { kid: kid.clone(), created_ms: now, retired_ms: None, seed });
         Ok(kid)
+    }
+
+    /// What the keys of MACs are derived from.
+    pub(crate) fn mac_root(&self) -> Secret {
+        self.mac.derive("relampago 2026-11 root of token macs")
     }
 
     /// The highest id of a master key, 0 if there is none.

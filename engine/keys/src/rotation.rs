@@ -110,6 +110,7 @@ impl Keys {
         self.check_masters(&masters)?;
         let mut state = self.state.write();
         state.masters = masters;
+        state.mac = ring.mac_root();
         if !signing.is_same(&old) {
             state.signing = Arc::new(signing);
         }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 use relampago_actors::Millis;
+use relampago_actors::keys::Remembered;
 use relampago_config::Settings;
 use relampago_keys::{Keys, KeysError, SigningSet};
+use tokio::sync::Mutex;
 
 use super::jwt::{Issuer, KeyFault, SigningKey, VerifyingKey};
 use super::origin::origin;
@@ -46,6 +48,8 @@ pub(crate) struct Gate {
     pub(crate) refresh_ttl_ms: u64,
     pub(crate) reset_ttl_ms: u64,
     pub(crate) verification_ttl_ms: u64,
+    /// Rotations of keys that were asked for under an idempotency key, since the start.
+    pub(crate) rotations: Mutex<Remembered<String>>,
     trusted: Vec<IpNet>,
 }
 
@@ -68,6 +72,7 @@ impl Gate {
             refresh_ttl_ms: ms(auth.refresh_token_ttl),
             reset_ttl_ms: ms(auth.reset_token_ttl),
             verification_ttl_ms: ms(auth.verification_ttl),
+            rotations: Mutex::default(),
             trusted,
         })
     }

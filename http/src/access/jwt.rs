@@ -189,7 +189,7 @@ impl Issuer {
             iat: issued_at,
             nbf: issued_at,
             exp: now_ms.saturating_add(ttl_ms).div_ceil(1000),
-            jti: fresh_id(now_ms).to_string(),
+            jti: Id::derived("access token", &[&session.0.to_be_bytes(), &now_ms.to_be_bytes()]).to_string(),
         };
         let keys = Arc::clone(&self.keys.read());
         jsonwebtoken::encode(&keys.header, &payload, &keys.signing).expect("a proven key signs")
@@ -325,14 +325,6 @@ fn check_header(header: &Header) -> Result<&str, TokenFault> {
 fn check_kid(kid: &str) -> Result<(), KeyFault> {
     let acceptable = (1..=MAX_KID).contains(&kid.len()) && kid.bytes().all(|byte| byte.is_ascii_graphic());
     if acceptable { Ok(()) } else { Err(KeyFault::Name(kid.to_owned())) }
-}
-
-/// A UUID of version 7.
-#[expect(clippy::expect_used, reason = "a system that has booted has randomness")]
-fn fresh_id(now_ms: u64) -> Id {
-    let mut random = [0; 10];
-    getrandom::fill(&mut random).expect("randomness of the operating system");
-    Id(uuid::Builder::from_unix_timestamp_millis(now_ms, &random).into_uuid().as_u128())
 }
 
 #[cfg(test)]

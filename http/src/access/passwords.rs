@@ -4,6 +4,10 @@
 //! A hash costs some ten milliseconds of a core by design. So they are made on a few threads of the lowest priority
 //! behind a bounded queue: however many sign in at once, the threads that serve everybody else come first, and who
 //! finds the queue full is told to come again.
+//!
+//! The priority alone does not do it. Threads that serve sleep a little all the time, and each time a hash takes the
+//! core, keeps it for a scheduler's slice and leaves cold caches behind. So a hash that had to wait for its core is
+//! followed by a rest, the longer the more it waited: an idle machine hashes at full speed, a busy one now and then.
 
 use std::fmt;
 use std::io;
@@ -11,12 +15,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::{self, phc};
 use argon2::{ARGON2ID_IDENT, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use parking_lot::Mutex;
 use relampago_actors::secret::Password;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -24,6 +29,10 @@ use zeroize::Zeroizing;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The lowest priority that Linux has: such a thread gets about 1/70 of a core that a normal one wants.
 const LOWEST_PRIORITY: i32 = 19;
+
+/// How much longer than it waited for its core a thread rests after a hash.
+const REST_FOR_WAIT: u32 = 6;
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// A password as somebody typed it. `Debug` does not show it, and it is wiped from memory when dropped.
 pub(crate) struct Plain(Zeroizing<String>);
@@ -137,9 +146,39 @@ fn work(jobs: &Mutex<Receiver<Job>>, hasher: &Hasher) {
     loop {
         let Ok(job) = jobs.lock().recv() else { return };
         if job.is_wanted() {
+            let stint = Stint::begin();
             job.run(hasher);
+            thread::park_timeout(stint.rest());
         }
     }
+}
+
+/// A while of this thread's work.
+struct Stint {
+    began: Instant,
+    /// What the thread had used of its core by then.
+    used: Duration,
+}
+
+impl Stint {
+    fn begin() -> Self {
+        Self { began: Instant::now(), used: core_time() }
+    }
+
+    /// How long to rest after it.
+    fn rest(&self) -> Duration {
+        rest(self.began.elapsed(), core_time().saturating_sub(self.used))
+    }
+}
+
+/// The time that others had the core while a hash was made, several times over.
+fn rest(took: Duration, used: Duration) -> Duration {
+    (took.saturating_sub(used) * REST_FOR_WAIT).min(LONGEST_REST)
+}
+
+/// How long the calling thread has had a core.
+fn core_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 impl Job {

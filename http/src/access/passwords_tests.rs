@@ -105,6 +105,15 @@ fn nobody_works_for_a_caller_who_has_gone() {
     assert!(!jobs.try_recv().unwrap().is_wanted());
 }
 
+#[test]
+fn who_waited_for_a_core_rests() {
+    let ms = Duration::from_millis;
+    assert_eq!(rest(ms(20), ms(20)), Duration::ZERO, "an idle machine");
+    assert_eq!(rest(ms(20), ms(21)), Duration::ZERO, "clocks of different grain");
+    assert_eq!(rest(ms(25), ms(20)), ms(30));
+    assert_eq!(rest(ms(2000), ms(20)), LONGEST_REST, "a busy machine: sign-ins still get on");
+}
+
 #[tokio::test]
 async fn hashes_are_made_at_the_lowest_priority_and_nothing_else_is() {
     let own = rustix::process::getpriority_process(None).unwrap();

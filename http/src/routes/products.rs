@@ -110,8 +110,9 @@ impl ProductReplacement {
 /// What of a product shall change; what is left out stays as it is.
 #[derive(ToSchema)]
 pub(crate) struct ProductChange {
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 200)]
     name: Option<Arc<str>>,
+    #[schema(value_type = Amount, required = false)]
     price: Option<Amount>,
     /// Null empties it.
     #[schema(value_type = Option<String>, max_length = 10_000)]
@@ -120,13 +121,13 @@ pub(crate) struct ProductChange {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     category: Option<Option<Arc<str>>>,
     /// What can be sold from now on.
-    #[schema(minimum = 0, example = 1500)]
+    #[schema(value_type = i64, required = false, minimum = 0, example = 1500)]
     stock_quantity: Option<i64>,
     /// A sku never changes: only the one it has is accepted.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     sku: Option<Arc<str>>,
     /// A currency never changes: only the one it has is accepted.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false)]
     currency: Option<Currency>,
 }
 

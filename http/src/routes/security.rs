@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use relampago_actors::audit::{Actor, Command, Entry};
-use relampago_actors::{Address, Id, Message, Millis, Reply, Sequence};
+use relampago_actors::keys::Seen;
+use relampago_actors::{Address, Id, Message, Millis, Rejection, Reply, Sequence};
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
@@ -39,7 +40,7 @@ const WHICH: &[(&str, Which)] = &[("signing", Which::Signing), ("personal_data",
 #[derive(ToSchema)]
 pub(crate) struct Rotation {
     /// `signing`: access tokens are signed with a new key; the old one verifies until its tokens have expired.
-    /// `personal_data`: the data keys are wrapped under a new master key; mailed tokens of before end.
+    /// `personal_data`: the data keys are wrapped under a new master key.
     #[schema(value_type = String, example = "signing")]
     #[expect(dead_code, reason = "read by its name")]
     keys: Arc<str>,
@@ -52,23 +53,36 @@ pub(crate) struct Rotation {
     responses((status = 200, description = "The key that is used from now on.", body = Rotated)),
 )]
 pub(crate) async fn rotate(mut call: Call) -> Result<Response, Problem> {
-    call.key()?;
+    let key = call.key()?;
     let body = call.body().await?;
     let mut fields = Fields::parse(&body)?;
     let which = fields.required("keys", fields::one_of(WHICH));
     let which = fields.finish(which)?;
+    let tag = key.map(|key| call.tag(&key, &body));
+    // One after the other, so that a repetition meets the first.
+    let mut done = call.app.access.rotations.lock().await;
+    match done.look_up(tag) {
+        Seen::Same(active) => return rotated(which, active),
+        Seen::Other => return Err(Rejection::KeyReused.into()),
+        Seen::Never => {}
+    }
     let (keys, now) = (Arc::clone(call.engine().keys()), call.engine().now());
     let access = Arc::clone(&call.app.access);
-    let rotated = spawn_blocking(move || match which {
-        Which::Signing => access.rotate_signing(&keys, now).map(|active| ("signing", active)),
-        Which::PersonalData => keys
-            .rotate_master(now)
-            .map(|active| ("personal_data", active.to_string()))
-            .map_err(GateError::from),
+    let rotating = spawn_blocking(move || match which {
+        Which::Signing => access.rotate_signing(&keys, now),
+        Which::PersonalData => Ok(keys.rotate_master(now)?.to_string()),
     });
-    let rotated = rotated.await.map_err(|error| Problem::internal(&error))?;
-    let (keys, active) = rotated.map_err(|error| Problem::internal(&error))?;
-    answer::json(StatusCode::OK, &Rotated { keys, active })
+    let active: Result<String, GateError> = rotating.await.map_err(|error| Problem::internal(&error))?;
+    let active = active.map_err(|error| Problem::internal(&error))?;
+    if let Some(tag) = tag {
+        done.insert(tag, now, active.clone());
+    }
+    rotated(which, &active)
+}
+
+fn rotated(which: Which, active: &str) -> Result<Response, Problem> {
+    let keys = WHICH.iter().find(|(_, known)| *known == which).map_or("", |(name, _)| name);
+    answer::json(StatusCode::OK, &Rotated { keys, active: active.to_owned() })
 }
 
 /// Shows the letters that the embedded mailbox holds, the newest first.

@@ -157,13 +157,14 @@ fn tokens(call: &Call, answered: &Answered, secret: TokenSecret) -> Result<Respo
         return Err(Problem::unexpected_reply());
     };
     let access = &call.app.access;
-    let now = call.engine().now();
+    // When the session was opened or last refreshed: a repetition gets the same tokens.
+    let at = expires_at.saturating_sub(access.refresh_ttl_ms).min(call.engine().now());
     let body = Tokens {
-        access_token: access.issuer.issue(user, session, role, now),
+        access_token: access.issuer.issue(user, session, role, at),
         token_type: "Bearer",
         expires_in: access.access_ttl_s,
         refresh_token: RefreshToken { user, session, secret }.encode(),
-        refresh_expires_in: expires_at.saturating_sub(now) / 1000,
+        refresh_expires_in: expires_at.saturating_sub(at) / 1000,
         user_id: IdText(user),
         session_id: IdText(session),
     };

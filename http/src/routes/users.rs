@@ -12,6 +12,7 @@ use relampago_engine::Answered;
 use utoipa::ToSchema;
 
 use super::person::{self, new_email};
+use super::sessions::owner_of;
 use crate::access::password_rules::check_password;
 use crate::access::passwords::Plain;
 use crate::answer::{self, Stamp};
@@ -142,6 +143,7 @@ pub(crate) async fn register(mut call: Call) -> Result<Response, Problem> {
 
     let tag = key.map(|key| call.secret_tag(&key, &body));
     let id = id_for(call.secret(), "user", tag);
+    refuse_taken(&call, id, &email).await?;
     let password = match password {
         Some(password) => Some(call.hash_password(password).await?),
         None => None,
@@ -163,6 +165,17 @@ pub(crate) async fn register(mut call: Call) -> Result<Response, Problem> {
     let answered = call.ask_for_shop(Address::user(id), register).await?;
     let response = shown(&call, StatusCode::CREATED, &answered)?;
     Ok(answer::located(response, format_args!("/api/v1/users/{id}")))
+}
+
+/// Refuses an address that is somebody else's before anything is kept of who asks; only the claim knows for sure.
+///
+/// # Errors
+/// 409 if it is taken.
+async fn refuse_taken(call: &Call, id: Id, email: &str) -> Result<(), Problem> {
+    match owner_of(call, person::claim_on(call, email)).await? {
+        Some(owner) if owner != id => Err(Problem::new(Kind::EMAIL_TAKEN, "The e-mail address is taken.")),
+        _ => Ok(()),
+    }
 }
 
 /// Shows a user.
@@ -189,16 +202,16 @@ pub(crate) async fn show(call: Call) -> Result<Response, Problem> {
 /// What is to be different of a user.
 #[derive(ToSchema)]
 pub(crate) struct UserPatch {
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 200)]
     name: Option<Arc<str>>,
     /// Has to be verified anew.
-    #[schema(value_type = Option<String>, format = Email)]
+    #[schema(value_type = String, required = false, format = Email)]
     email: Option<Arc<str>>,
     /// Null for none.
     #[schema(value_type = Option<String>, min_length = 3, max_length = 40)]
     phone: Option<Option<Arc<str>>>,
     /// For administrators to set. It ends all sessions of the user.
-    #[schema(value_type = Option<String>, example = "staff")]
+    #[schema(value_type = String, required = false, example = "staff")]
     role: Option<Role>,
 }
 

@@ -97,7 +97,7 @@ fn a_master_that_somebody_added_wraps_what_is_new() {
     let keys = scratch.open();
     let ana = keys.key_of(ANA).unwrap();
     let sealed = keys.seal(ana, "Ana").unwrap();
-    let (old_master, mac) = keys.token_mac("reset", b"ana");
+    let mac = keys.token_mac("reset", b"ana");
     drop(other.open());
     let mut ring = scratch.ring_json();
     let mut added = other.ring_json()["master"][0].clone();
@@ -107,8 +107,7 @@ fn a_master_that_somebody_added_wraps_what_is_new() {
 
     keys.reload().unwrap();
     keys.key_of(BEA).unwrap();
-    assert!(keys.check_token_mac("reset", old_master, b"ana", &mac));
-    assert_eq!(keys.token_mac("reset", b"ana").0, 9);
+    assert!(keys.check_token_mac("reset", b"ana", &mac));
     drop(keys);
     let keys = scratch.open();
     assert_eq!(*keys.reveal(&sealed).unwrap(), "Ana");
