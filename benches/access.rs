@@ -29,8 +29,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CONNECTIONS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(3);
 /// Rounds with each credential: a multiple of their number, so that each has every turn equally often.
-const CREDENTIAL_ROUNDS: usize = 16;
-const CREDENTIAL_TURN: Duration = Duration::from_millis(1000);
+const CREDENTIAL_ROUNDS: usize = 48;
+const CREDENTIAL_TURN: Duration = Duration::from_millis(500);
 /// Rounds without and with a storm: an even number, for the same reason.
 const STORM_ROUNDS: usize = 8;
 const STORM_TURN: Duration = Duration::from_secs(3);
