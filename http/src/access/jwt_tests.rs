@@ -100,8 +100,10 @@ fn a_token_says_what_it_was_issued_for() {
     assert_eq!((claims.user, claims.session, claims.role), (ANA, SESSION, Role::Staff));
     assert_eq!(claims.issued_at_ms, 1_800_000_000_000);
     assert_eq!(claims.expires_at_ms, 1_800_000_901_000, "the last second is given whole");
-    let tokens: BTreeSet<String> = (0..3).map(|_| issue(&issuer())).collect();
-    assert_eq!(tokens.len(), 3, "each has its own id");
+    let at = |now_ms| issuer().issue(ANA, SESSION, Role::Staff, now_ms);
+    let tokens: BTreeSet<String> = (0..3).map(|later| at(NOW + later)).collect();
+    assert_eq!(tokens.len(), 3, "each moment's has an id of its own");
+    assert_eq!(at(NOW), at(NOW), "a repetition is the same token");
 }
 
 #[test]
