@@ -8,12 +8,11 @@
 
 mod decide;
 mod place;
+mod stored;
 mod view;
 
 use std::sync::Arc;
 
-use serde::de::Deserializer;
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 pub use view::{Status, SubStatus, View, Violation};
@@ -401,23 +400,6 @@ pub struct Order {
     version: u64,
     /// Whether the last cancellation failed for want of a refund.
     refund_failed: bool,
-}
-
-impl Serialize for Order {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.id, &self.events).serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Order {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (id, events) = <(Id, Vec<Recorded>)>::deserialize(deserializer)?;
-        let mut order = Self::blank(id);
-        for Recorded { sequence, at, event } in events {
-            order.apply(event, Stamp { sequence, at });
-        }
-        Ok(order)
-    }
 }
 
 impl Entity for Order {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use relampago_actors::payment::{self, Asked, GatewayAnswer, GatewayCall};
 use relampago_actors::{Address, Id, Message, OutsideCall, Sequence, user};
 use relampago_gateways::{Gateway, LateAnswer, NotTaken, Post};
+use relampago_keys::Unreadable;
 use rustc_hash::FxHashSet;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -133,7 +134,14 @@ impl Outbox {
 
     /// Hands a letter over. One that cannot be written any more, since its user was erased, counts as sent.
     async fn send(&self, mail: &user::Mail, node: &Node) -> Option<()> {
-        let Ok(letter) = letters::write(mail, self.link.as_deref(), &node.keys) else { return Some(()) };
+        let letter = match letters::write(mail, self.link.as_deref(), &node.keys) {
+            Ok(letter) => letter,
+            Err(Unreadable::Destroyed) => return Some(()),
+            Err(error) => {
+                tracing::error!(user = %mail.user, %error, "a letter cannot be written; it stays owed");
+                return None;
+            }
+        };
         match timeout(self.patience.all, self.post.post(letter, node.clock.now())).await {
             Ok(Ok(())) => Some(()),
             Ok(Err(NotTaken)) | Err(_) => None,

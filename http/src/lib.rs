@@ -20,7 +20,6 @@
 //! | `fuzzing` | for fuzzing alone: the readers of credentials and cursors |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
 
-#[allow(dead_code)]
 pub mod access;
 mod admission;
 mod answer;

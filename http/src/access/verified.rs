@@ -53,11 +53,6 @@ impl<V: Clone> Verified<V> {
     pub(crate) fn insert(&self, credential: Fingerprint, value: V, expires_at_ms: u64) {
         self.cache.insert(credential, Entry { value, expires_at_ms });
     }
-
-    /// Forgets.
-    pub(crate) fn remove(&self, credential: &Fingerprint) {
-        self.cache.remove(credential);
-    }
 }
 
 #[cfg(test)]
@@ -76,14 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_gone() {
+    fn the_newer_entry_counts() {
         let verified = Verified::with_capacity(10);
         let token = Fingerprint::of(b"token");
         verified.insert(token, 7, 1000);
         verified.insert(token, 8, 2000);
         assert_eq!(verified.get(&token, 1500), Some(8));
-        verified.remove(&token);
-        assert_eq!(verified.get(&token, 0), None);
     }
 
     #[test]
