@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::Id;
 
 /// In whose name something is asked of an entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
     /// The shop: its staff, its programs, and its entities among themselves.
     Shop,
@@ -200,7 +200,7 @@ impl Permission {
 }
 
 /// A set of permissions: a bit for each.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Permissions(u64);
 
 /// A column of the table.

@@ -256,7 +256,7 @@ impl Address {
 }
 
 /// A command or an answer on its way to an entity.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Message {
     /// To a product.
     Product(product::Command),

@@ -24,7 +24,7 @@ pub const ENDED_KEPT: usize = 1_000;
 pub const USE_NOTED_EVERY_MS: u64 = 60_000;
 
 /// A key to be made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct NewKey {
     /// Its id.
     pub id: Id,
@@ -43,7 +43,7 @@ pub struct NewKey {
 }
 
 /// What can be asked of the API keys.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Command {
     /// Make one.
     Create(Box<NewKey>),

@@ -13,7 +13,7 @@ use crate::entity::{Answer, Context, Decision, Entity, Facets, Millis, Sequence,
 pub const MINUTE_MS: u64 = 60_000;
 
 /// Who did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Actor {
     /// An account.
     User(Id),
@@ -26,7 +26,7 @@ pub enum Actor {
 }
 
 /// One thing that was done, or tried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// When it ended.
     pub at: Millis,
@@ -49,7 +49,7 @@ pub struct Entry {
 }
 
 /// What can be asked of a minute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Command {
     /// Note this.
     Record(Box<Entry>),

@@ -26,7 +26,7 @@ pub struct CartLine {
 }
 
 /// What can be asked of a cart.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Command {
     /// Make it.
     Create {

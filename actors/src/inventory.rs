@@ -28,7 +28,7 @@ pub struct Hold {
 }
 
 /// What can be asked of an inventory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Command {
     /// A product wants the sku.
     Claim {

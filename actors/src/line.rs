@@ -15,7 +15,7 @@ pub const MAX_QUANTITY: u32 = 999;
 pub const MAX_LINES: usize = 100;
 
 /// Some units of one product at the price of the moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Line {
     /// The product.
     pub product: Id,
@@ -38,7 +38,7 @@ impl Line {
 }
 
 /// How a client names a product.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ProductRef {
     /// By its id.
     Id(Id),
@@ -47,7 +47,7 @@ pub enum ProductRef {
 }
 
 /// A line as a client asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// Of what.
     pub product: ProductRef,
@@ -56,7 +56,7 @@ pub struct Wanted {
 }
 
 /// Why wanted lines cannot be lines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum LineError {
     /// There is no such product on sale.
     #[error("item {index} names no product on sale")]
@@ -156,7 +156,7 @@ pub fn total(lines: &[Line]) -> i64 {
 }
 
 /// A line of which fewer units can be sold than wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shortage {
     /// Of which.
     pub sku: Arc<str>,

@@ -71,7 +71,7 @@ impl fmt::Debug for Currency {
 }
 
 /// A decimal number as a client wrote it, before its currency is known: `digits / 10^scale`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Decimal {
     digits: i64,
     scale: u8,

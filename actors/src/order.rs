@@ -30,7 +30,7 @@ use crate::personal::Personal;
 pub const RESERVE_WINDOW_MS: u64 = 60_000;
 
 /// Who buys.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Buyer {
     /// The account, if any.
     pub user: Option<Id>,
@@ -43,7 +43,7 @@ pub struct Buyer {
 }
 
 /// What is bought.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Source {
     /// A cart's lines, checked by the cart.
     Cart {
@@ -61,7 +61,7 @@ pub enum Source {
 }
 
 /// How an inventory answers a reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stock {
     /// The units are held.
     Held,
@@ -75,7 +75,7 @@ pub enum Stock {
 }
 
 /// A move of stock that an order asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Move {
     /// reserved → available.
     Release,
@@ -86,7 +86,7 @@ pub enum Move {
 }
 
 /// What can be asked of an order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Command {
     /// Buy.
     Place {
@@ -267,7 +267,7 @@ pub struct Recorded {
 }
 
 /// Why an order says no.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
     /// There is no such order.
     #[error("there is no such order")]

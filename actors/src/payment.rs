@@ -23,7 +23,7 @@ pub const PROVIDER_TIMEOUT: &str = "provider_timeout";
 pub const RESERVATION_EXPIRED: &str = "reservation_expired";
 
 /// How a buyer pays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Method {
     /// Credit card.
     CreditCard,
@@ -34,7 +34,7 @@ pub enum Method {
 }
 
 /// What can be asked of a payment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Command {
     /// Pay.
     Process {

@@ -23,7 +23,7 @@ pub enum Status {
 }
 
 /// What describes a product.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Details {
     /// Stock keeping unit; never changes.
     pub sku: Arc<str>,
@@ -40,7 +40,7 @@ pub struct Details {
 }
 
 /// A change of some of the details; `None` leaves as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Patch {
     /// New name.
     pub name: Option<Arc<str>>,
@@ -61,7 +61,7 @@ pub struct Patch {
 }
 
 /// What can be asked of a product.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Command {
     /// Make it.
     Create {

@@ -1,11 +1,12 @@
 //! What proves who somebody is, in the form in which it may be stored. `Debug` shows none of it.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
 /// A hashed password: a PHC string, which says how it was hashed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Password(Box<str>);
 
 impl Password {
@@ -36,6 +37,12 @@ pub struct SecretHash(pub [u8; 32]);
 impl PartialEq for SecretHash {
     fn eq(&self, other: &Self) -> bool {
         blake3::Hash::from_bytes(self.0) == blake3::Hash::from_bytes(other.0)
+    }
+}
+
+impl Hash for SecretHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

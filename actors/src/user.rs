@@ -32,7 +32,7 @@ use crate::secret::{Password, SecretHash};
 use account::Account;
 
 /// What can be asked of a user.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Command {
     /// Make it.
     Register(Box<Registration>),

@@ -37,6 +37,7 @@ pub(crate) struct Figures {
     pub(crate) reservations: Reservations,
     pub(crate) orders: Outcomes,
     pub(crate) refused_early: Counter,
+    pub(crate) quarantined: Counter,
 }
 
 impl Figures {
@@ -69,6 +70,7 @@ impl Figures {
                 expired: order("expired"),
             },
             refused_early: counter!("relampago_admission_refused_total"),
+            quarantined: counter!("relampago_quarantine_refused_total"),
         }
     }
 
@@ -89,9 +91,8 @@ impl Figures {
         self.of(kind).restarted.increment(1);
     }
 
-    /// A command made its entity's code panic: remembered in the log and counted.
+    /// A command made its entity's code fail.
     pub(crate) fn faulted(&self, at: Address) {
-        tracing::error!(entity = ?at, "a command could not be carried out; the entity is unchanged");
         self.of(at.kind).faulted.increment(1);
     }
 
@@ -118,6 +119,7 @@ impl Figures {
         gauge!("relampago_snapshots_waiting").set(node.region.resting_count() as f64);
         gauge!("relampago_deadlines_waiting").set(node.deadlines.len() as f64);
         gauge!("relampago_outbox_calls").set(node.outbox.under_way() as f64);
+        gauge!("relampago_quarantine_commands").set(node.quarantine.len() as f64);
         gauge!("relampago_admitted_commands").set(node.admitted.count() as f64);
         gauge!("relampago_products_listed").set(node.catalogue.len() as f64);
         gauge!("relampago_orders_listed").set(node.orders.len() as f64);
@@ -165,6 +167,11 @@ fn describe() {
     describe_gauge!("relampago_snapshots_waiting", "States that wait to be stored.");
     describe_gauge!("relampago_deadlines_waiting", "Deadlines that have not passed.");
     describe_gauge!("relampago_outbox_calls", "Calls on the outside world under way.");
+    describe_gauge!("relampago_quarantine_commands", "Commands that failed and are remembered.");
+    describe_counter!(
+        "relampago_quarantine_refused_total",
+        "Commands that were not tried again because they had just failed on the same state."
+    );
     describe_gauge!("relampago_admitted_commands", "Client commands under way.");
     describe_gauge!("relampago_products_listed", "Products in the catalogue.");
     describe_gauge!("relampago_orders_listed", "Orders in the lists.");

@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use crate::api::AskError;
 use crate::figures::Figures;
 use crate::node::Node;
+use crate::quarantine::Fingerprint;
 use crate::record::{self, Unrecordable};
 use crate::region::{Envelope, Input};
 use crate::reply::{Asker, Verdict};
@@ -263,6 +264,16 @@ impl<E: Hostable> Live<E> {
         }
     }
 
+    /// A command could not be carried out, and nothing was: answered and remembered.
+    fn fault(&self, command: Option<Fingerprint>, asker: Option<Asker>, now: Millis, node: &Node) {
+        tracing::error!(entity = ?self.at, "a command could not be carried out; the entity is unchanged");
+        node.figures.faulted(self.at);
+        if let Some(command) = command {
+            node.quarantine.remember(self.at, command, self.sequence, now);
+        }
+        answer_fault(asker);
+    }
+
     fn settle_parked(&mut self, needs: Sequence, cx: &Context<'_>, node: &Node) {
         for parked in std::mem::take(&mut self.parked) {
             self.settle(parked, needs, cx, node);
@@ -270,9 +281,7 @@ impl<E: Hostable> Live<E> {
     }
 }
 
-/// A command could not be carried out, and nothing was.
-fn fault(at: Address, asker: Option<Asker>, node: &Node) {
-    node.figures.faulted(at);
+fn answer_fault(asker: Option<Asker>) {
     if let Some(asker) = asker {
         asker.answer(Err(AskError::Faulted));
     }
@@ -283,9 +292,17 @@ impl<E: Hostable> Hosted for Live<E> {
         let Envelope { input, asker, depends, by, .. } = envelope;
         let (cx, due) = (node.context().by(by), matches!(input, Input::Deadline));
         self.parked.retain(|parked| !parked.asker.is_gone());
+        let command = match &input {
+            Input::Message(message) => Some(Fingerprint::of(message, by)),
+            Input::Deadline | Input::Redrive => None,
+        };
+        if command.is_some_and(|command| node.quarantine.holds(self.at, command, self.sequence, cx.now)) {
+            node.figures.quarantined.increment(1);
+            return answer_fault(asker);
+        }
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide(input, &cx)));
         let Ok(Some(Decision { events, effects, answer })) = decided else {
-            return fault(self.at, asker, node);
+            return self.fault(command, asker, cx.now, node);
         };
         let changed = !events.is_empty();
         if due {
@@ -293,7 +310,7 @@ impl<E: Hostable> Hosted for Live<E> {
         }
         if changed && let Err(error) = self.record(events, cx.now, node) {
             tracing::error!(entity = ?self.at, %error, "an event cannot be recorded");
-            return fault(self.at, asker, node);
+            return self.fault(command, asker, cx.now, node);
         }
         if due {
             self.schedule(node);

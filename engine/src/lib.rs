@@ -8,6 +8,7 @@
 //! | `region` | from address to live actor: activation, passivation, restart |
 //! | `committer` | group commit; lets go what waited for the disk |
 //! | `outbox` | calls on the outside world, until answered |
+//! | `quarantine` | commands that made their entity's code fail, and are not tried again at once |
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
 //! | `views` | read models |
@@ -25,6 +26,7 @@ mod hosting;
 mod letters;
 mod node;
 mod outbox;
+mod quarantine;
 mod record;
 mod recovery;
 mod region;

@@ -15,6 +15,7 @@ use crate::deadlines::Deadlines;
 use crate::failure::Failure;
 use crate::figures::Figures;
 use crate::outbox::Outbox;
+use crate::quarantine::Quarantine;
 use crate::region::Region;
 use crate::reply::Admitted;
 use crate::views::{Catalogue, Minutes, Orders};
@@ -32,6 +33,7 @@ pub(crate) struct Node {
     pub(crate) region: Region,
     pub(crate) deadlines: Deadlines,
     pub(crate) outbox: Outbox,
+    pub(crate) quarantine: Quarantine,
     pub(crate) catalogue: Catalogue,
     pub(crate) orders: Orders,
     pub(crate) minutes: Minutes,

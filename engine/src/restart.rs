@@ -100,12 +100,21 @@ async fn the_rest_lives_on_and_nothing_is_lost() {
     let get = Message::Inventory(inventory::Command::Get);
     let faulted = engine.ask(Address::inventory(SKU), Party::Shop, get, PATIENCE).await;
     assert!(matches!(faulted, Err(AskError::Faulted)), "{faulted:?}");
-    assert_eq!(stock(&engine).await, (9, 1, 0));
+    // Remembered: on the same state it is not tried again, and whoever asks something else is served.
+    let get = Message::Inventory(inventory::Command::Get);
+    let again = engine.ask(Address::inventory(SKU), Party::Shop, get.clone(), PATIENCE).await;
+    assert!(matches!(again, Err(AskError::Faulted)), "{again:?}");
+    assert_eq!(engine.node.quarantine.len(), 1);
+    engine.ask(Address::inventory(SKU), Party::Guest, get, PATIENCE).await.unwrap();
+    buy(&engine, 103).await.unwrap();
+    // The state is another one.
+    assert_eq!(stock(&engine).await, (8, 2, 0));
+    assert_eq!((engine.node.quarantine.len(), engine.node.region.deaths(Address::inventory(SKU))), (0, 0));
 
     // The inventory dies with a reservation submitted: it is rebuilt with it, and the order goes on.
     let_fall(At::Submitted, Address::inventory(SKU), Happening::Panic);
     buy(&engine, 101).await.unwrap();
-    assert_eq!(stock(&engine).await, (8, 2, 0));
+    assert_eq!(stock(&engine).await, (7, 3, 0));
     assert_eq!(engine.node.region.deaths(Address::inventory(SKU)), 1);
 
     // The order dies with its opening submitted: the outcome is unknown, and the same key finds it.
@@ -116,8 +125,8 @@ async fn the_rest_lives_on_and_nothing_is_lost() {
     while let Err(unknown) = buy(&engine, 102).await {
         assert!(matches!(unknown, AskError::OutcomeUnknown), "{unknown:?}");
     }
-    assert_eq!(stock(&engine).await, (7, 3, 0));
-    for id in [100, 101, 102] {
+    assert_eq!(stock(&engine).await, (6, 4, 0));
+    for id in [100, 101, 102, 103] {
         let get = Message::Order(order::Command::Get);
         let shown = engine.ask(Address::order(Id(id)), Party::Shop, get, PATIENCE).await.unwrap().reply;
         assert!(matches!(shown, Reply::Order(view) if view.status == order::Status::Created));

@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::figures::Figures;
 use crate::node::{Limits, Node};
 use crate::outbox::{self, Outbox, Patience};
+use crate::quarantine::Quarantine;
 use crate::region::{Envelope, Input, Region};
 use crate::reply::Admitted;
 use crate::shell::{ShellMessage, Supervisor};
@@ -207,6 +208,7 @@ fn node(settings: &Settings, figures: Figures, gateway: Simulator, clock: Clock,
         region: Region::default(),
         deadlines: Deadlines::default(),
         outbox: Outbox::new(Arc::new(gateway), mailbox.clone(), settings.mail.link.clone(), patience),
+        quarantine: Quarantine::default(),
         catalogue: Catalogue::default(),
         orders: Orders::default(),
         minutes: Minutes::default(),

@@ -74,7 +74,7 @@ pub enum Asked {
 }
 
 /// What a provider answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum GatewayAnswer {
     /// Done: charged, captured, voided, refunded.
     Done,

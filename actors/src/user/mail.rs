@@ -19,7 +19,7 @@ pub(super) const MAIL_EVERY_MS: u64 = 60_000;
 pub(super) const MAX_NOTICES: usize = 10;
 
 /// What a mail is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Purpose {
     /// To set a password by.
     Reset,

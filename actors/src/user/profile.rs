@@ -13,7 +13,7 @@ use crate::secret::Password;
 pub const MAX_ADDRESSES: usize = 50;
 
 /// Who somebody is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Profile {
     /// Name.
     pub name: Personal,
@@ -22,7 +22,7 @@ pub struct Profile {
 }
 
 /// An e-mail address to be a user's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct NewEmail {
     /// The entity that gives it out.
     pub claim: Id,
@@ -31,7 +31,7 @@ pub struct NewEmail {
 }
 
 /// What a user is made with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Registration {
     /// Who it is.
     pub profile: Profile,
@@ -48,7 +48,7 @@ pub struct Registration {
 }
 
 /// A change of some things; `None` leaves as it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Change {
     /// New name.
     pub name: Option<Personal>,
@@ -74,7 +74,7 @@ pub struct EmailChange {
 }
 
 /// As whom somebody changes or erases a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Authority {
     /// The user.
     Owner,

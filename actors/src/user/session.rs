@@ -13,7 +13,7 @@ use crate::secret::{Password, SecretHash};
 pub const MAX_SESSIONS: usize = 20;
 
 /// The password was right.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 pub struct OpenSession {
     /// The id of the session; the same if the request is repeated.
     pub session: Id,
