@@ -10,6 +10,7 @@ mod contract;
 mod crowd;
 mod edges;
 mod expiry;
+mod failing_disk;
 mod idempotency;
 mod matrix;
 mod payments;

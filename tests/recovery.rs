@@ -116,7 +116,7 @@ async fn sigterm_finishes_what_is_in_flight() {
 #[tokio::test]
 async fn one_data_folder_has_one_server() {
     let shop = Shop::open(&[]).await;
-    let status = shop.start_twice().await;
+    let status = shop.refuses_to_start().await;
     assert!(!status.success(), "{status}");
     product(&mut shop.staff(), "BOLT", "1.00", 1).await;
 }

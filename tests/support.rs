@@ -50,6 +50,7 @@ pub(crate) struct Shop {
     pub(crate) target: Target,
     data: PathBuf,
     settings: Vec<(&'static str, String)>,
+    environment: Vec<(&'static str, String)>,
     server: Option<Server>,
     scratch: TempDir,
     _turn: Turn,
@@ -89,6 +90,7 @@ impl Shop {
             target,
             data: scratch.path().join("data"),
             settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            environment: Vec::new(),
             server: None,
             scratch,
             _turn: turn,
@@ -112,12 +114,26 @@ impl Shop {
         began.elapsed()
     }
 
-    /// Starts a second server on the same data, which must refuse. Returns its exit status.
-    pub(crate) async fn start_twice(&self) -> ExitStatus {
+    /// Starts a server on data that it must refuse: another one runs on it, or it cannot be used. Returns the
+    /// exit status.
+    pub(crate) async fn refuses_to_start(&self) -> ExitStatus {
         match self.spawn().await {
-            Ok(_) => panic!("two servers run on one data folder"),
+            Ok(_) => panic!("the server starts"),
             Err(status) => status,
         }
+    }
+
+    /// Sets a variable of the environment in which the server runs from its next start on.
+    pub(crate) fn run_with(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.to_owned()));
+    }
+
+    /// Waits until the server has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut server = self.server.take().expect("a running server");
+        let status = timeout(START_WITHIN, server.child.wait()).await.expect("the server ends").unwrap();
+        self.target.close();
+        status
     }
 
     /// Kills the server with SIGKILL and waits until it is gone; then holds shoppers back.
@@ -177,6 +193,7 @@ impl Shop {
         }
         command.env("RELAMPAGO_AUTH__BOOTSTRAP_API_KEY", API_KEY);
         command.envs(self.settings.iter().map(|(name, value)| (format!("RELAMPAGO_{name}"), value)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn().expect("start the server");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe")).lines();

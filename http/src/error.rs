@@ -229,7 +229,7 @@ impl Problem {
     /// It may have happened or not.
     pub(crate) fn outcome_unknown() -> Self {
         let detail = "The server cannot say whether it happened. Try again with the same idempotency key.";
-        Self::new(Kind::OUTCOME_UNKNOWN, detail)
+        Self::new(Kind::OUTCOME_UNKNOWN, detail).retry_after_s(1)
     }
 
     /// The server is going away.
