@@ -226,3 +226,55 @@ fn check(value: &[u8]) -> Result<(u64, &[u8]), &'static str> {
 fn read_u32(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |number| u32::from_le_bytes(*number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACK: u64 = 7;
+    const MAX_VALUE: usize = 1_000;
+
+    /// A pack of one state that needs three parts.
+    fn large() -> Vec<KeyValue> {
+        let mut builder = PackBuilder::default();
+        let state = (0..2_500).map(|number| number as u8).collect();
+        builder.push(&SnapshotRecord { key: [1; 17], covers: 9, index: vec![2], state });
+        let (values, parts) = builder.finish(PACK, MAX_VALUE);
+        assert_eq!(parts, 3);
+        values
+    }
+
+    /// Puts are not atomic: a crash must leave parts that no index names, never an index without its parts.
+    #[test]
+    fn the_index_is_written_after_all_that_it_names() {
+        let keys: Vec<Vec<u8>> = large().into_iter().map(|(key, _)| key).collect();
+        let parts = (0..3).map(|part| part_key(PACK, part));
+        assert_eq!(keys, parts.chain([index_key(PACK)]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_part_is_taken_for_no_other() {
+        let values = large();
+        assert!(parse_part(PACK, 1, &values[1].1).is_ok());
+        for (pack, part) in [(PACK, 0), (PACK, 2), (PACK + 1, 1)] {
+            assert!(parse_part(pack, part, &values[1].1).is_err(), "{pack} {part}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_whole_or_refused() {
+        let values = large();
+        let (key, index) = &values[3];
+        let entry = Index::parse(key, index).unwrap().entries().next().unwrap();
+        let mut bytes: Vec<u8> =
+            values[..3].iter().flat_map(|(_, value)| part_bytes(value)).copied().collect();
+        assert_eq!(state_at(&bytes, &entry).unwrap().len(), 2_500);
+        for at in 0..bytes.len() {
+            bytes[at] ^= 1;
+            assert!(state_at(&bytes, &entry).is_err(), "byte {at}");
+            bytes[at] ^= 1;
+        }
+        bytes.pop();
+        assert!(state_at(&bytes, &entry).is_err());
+    }
+}
