@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// The largest price that is accepted, minor units: 999 units of it do not overflow.
 pub const MAX_MINOR: i64 = i64::MAX / 1000;
@@ -147,15 +148,25 @@ impl Decimal {
     }
 }
 
-/// Appends `minor` units of `currency` as a decimal number: 1999 USD is `19.99`, 1999 JPY is `1999`.
-pub fn write_minor(minor: i64, currency: Currency, out: &mut impl fmt::Write) -> fmt::Result {
-    if currency.digits == 0 {
-        return write!(out, "{minor}");
+/// `minor` units of `currency` as a decimal number: 1999 USD is `19.99`, 1999 JPY is `1999`. Written digit by digit:
+/// it stands in every answer several times.
+#[must_use]
+pub fn format_minor(minor: i64, currency: Currency) -> SmallVec<[u8; 24]> {
+    let mut backwards = SmallVec::new();
+    let (mut rest, mut written) = (minor.unsigned_abs(), 0);
+    while rest > 0 || written <= currency.digits {
+        if written == currency.digits && written > 0 {
+            backwards.push(b'.');
+        }
+        // A digit.
+        backwards.push(b'0' + (rest % 10) as u8);
+        (rest, written) = (rest / 10, written + 1);
     }
-    let unit = 10u64.pow(currency.digits.into());
-    let (sign, minor) = (if minor < 0 { "-" } else { "" }, minor.unsigned_abs());
-    let width = usize::from(currency.digits);
-    write!(out, "{sign}{}.{:0width$}", minor / unit, minor % unit)
+    if minor < 0 {
+        backwards.push(b'-');
+    }
+    backwards.reverse();
+    backwards
 }
 
 /// `quantity` units at `price`, if it does not overflow.
@@ -217,23 +228,23 @@ mod tests {
     #[test]
     fn minor_units_are_written_with_the_digits_of_the_currency() {
         let written = |minor, code: &str| {
-            let mut out = String::new();
-            write_minor(minor, code.parse().unwrap(), &mut out).unwrap();
-            out
+            String::from_utf8(format_minor(minor, code.parse().unwrap()).to_vec()).unwrap()
         };
         assert_eq!(written(1999, "USD"), "19.99");
         assert_eq!(written(5, "USD"), "0.05");
         assert_eq!(written(-1999, "USD"), "-19.99");
         assert_eq!(written(1999, "JPY"), "1999");
         assert_eq!(written(1234, "KWD"), "1.234");
+        assert_eq!(written(0, "USD"), "0.00");
+        assert_eq!(written(0, "JPY"), "0");
+        assert_eq!(written(i64::MIN, "KWD"), "-9223372036854775.808");
     }
 
     proptest::proptest! {
         #[test]
         fn written_amounts_read_back(minor in 0..=MAX_MINOR, code in "USD|JPY|KWD|EUR") {
             let currency: Currency = code.parse().unwrap();
-            let mut text = String::new();
-            write_minor(minor, currency, &mut text).unwrap();
+            let text = String::from_utf8(format_minor(minor, currency).to_vec()).unwrap();
             proptest::prop_assert_eq!(text.parse::<Decimal>().unwrap().minor(currency), Ok(minor));
         }
     }

@@ -113,7 +113,7 @@ impl Packed {
 /// An entity in memory, whatever its kind.
 pub(crate) trait Hosted: Send {
     /// Carries out what came in. A panic in `decide` is answered and survived; one later goes through.
-    fn handle(&mut self, envelope: Envelope, node: &Node);
+    fn handle(&mut self, envelope: Box<Envelope>, node: &Node);
 
     /// Makes a recorded event true, at recovery.
     fn replay(&mut self, record: &[u8], stamp: Stamp) -> Result<(), CodecError>;
@@ -288,8 +288,8 @@ fn answer_fault(asker: Option<Asker>) {
 }
 
 impl<E: Hostable> Hosted for Live<E> {
-    fn handle(&mut self, envelope: Envelope, node: &Node) {
-        let Envelope { input, asker, depends, by, .. } = envelope;
+    fn handle(&mut self, envelope: Box<Envelope>, node: &Node) {
+        let Envelope { input, asker, depends, by, .. } = *envelope;
         let (cx, due) = (node.context().by(by), matches!(input, Input::Deadline));
         self.parked.retain(|parked| !parked.asker.is_gone());
         let command = match &input {

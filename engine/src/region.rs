@@ -182,14 +182,15 @@ impl Region {
 
     /// Sends a message to its entity, which becomes live if it is not.
     pub(crate) fn deliver(&self, envelope: Envelope, node: &Node) {
-        let mut unsent = Some(envelope);
+        // Boxed once: it is handed on a dozen times.
+        let mut unsent = Some(Box::new(envelope));
         while let Some(envelope) = unsent {
             unsent = self.send(envelope, node).and_then(|envelope| self.activate(envelope, node));
         }
     }
 
     /// Sends a message to an entity if it is live, or gives it back.
-    fn send(&self, envelope: Envelope, node: &Node) -> Option<Envelope> {
+    fn send(&self, envelope: Box<Envelope>, node: &Node) -> Option<Box<Envelope>> {
         let to = envelope.to;
         let Some(slot) = self.live.get(&to) else { return Some(envelope) };
         slot.gate.queued.fetch_add(1, Ordering::Relaxed);
@@ -208,7 +209,7 @@ impl Region {
 
     /// Makes an entity live with a first message; gives the message back if that has to be tried again. Once
     /// no entity can be hosted any more the message is dropped, which tells its asker.
-    fn activate(&self, envelope: Envelope, node: &Node) -> Option<Envelope> {
+    fn activate(&self, envelope: Box<Envelope>, node: &Node) -> Option<Box<Envelope>> {
         let at = envelope.to;
         let Entry::Vacant(vacant) = self.live.entry(at) else { return Some(envelope) };
         let actor = self.shell(node)?;

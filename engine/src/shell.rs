@@ -18,9 +18,9 @@ use crate::region::{Broken, Envelope, Gate, Input, Origin, Resting};
 /// What comes to a shell.
 pub(crate) enum ShellMessage {
     /// It is to host an entity from now on, and to begin with a message.
-    Host { gate: Arc<Gate>, origin: Origin, first: Envelope },
+    Host { gate: Arc<Gate>, origin: Origin, first: Box<Envelope> },
     /// For the entity.
-    Deliver(Envelope),
+    Deliver(Box<Envelope>),
     /// The entity's state is to be stored.
     Snapshot,
     /// The entity may leave memory if nothing is going on.
@@ -81,7 +81,7 @@ impl Actor for Shell {
 }
 
 impl Shell {
-    fn deliver(&self, envelope: Envelope, state: &mut Option<Hosting>) {
+    fn deliver(&self, envelope: Box<Envelope>, state: &mut Option<Hosting>) {
         let Some(Hosting { gate, hosted }) = state else { return };
         let redriven = matches!(envelope.input, Input::Redrive);
         gate.begin(self.node.committer.next(), self.node.clock.now());

@@ -78,7 +78,7 @@ fn look_after(seen: &Seen, idle_ms: u64, node: &Node) {
     let at = seen.gate.at;
     if !seen.quiet && seen.idle_ms >= node.limits.redrive.as_millis() as u64 {
         let redrive = Envelope::own(at, Input::Redrive);
-        node.region.nudge(at, ShellMessage::Deliver(redrive));
+        node.region.nudge(at, ShellMessage::Deliver(Box::new(redrive)));
     }
     if seen.idle_ms >= idle_ms {
         return node.region.nudge(at, ShellMessage::Retire);

@@ -1,19 +1,18 @@
 //! Successful answers: body and headers, built once.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, InvalidHeaderValue, LINK,
-    LOCATION, VARY,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LINK, LOCATION, VARY,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use bytes::BytesMut;
 use relampago_engine::{Answered, Commit};
 use serde::Serialize;
 
 use crate::error::{Kind, Problem};
 use crate::etag::{ETag, none_match};
+use crate::text::Text;
 
 /// The position in the journal that an answer reflects.
 pub(crate) const COMMIT: HeaderName = HeaderName::from_static("relampago-commit");
@@ -21,6 +20,8 @@ pub(crate) const COMMIT: HeaderName = HeaderName::from_static("relampago-commit"
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The position that a list reflects.
 const VIEW_POSITION: HeaderName = HeaderName::from_static("relampago-view-position");
+/// Most answers about one entity fit, bytes.
+const USUAL_BYTES: usize = 1024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What answers with labels depend on.
 pub(crate) const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
@@ -113,11 +114,12 @@ pub(crate) fn page(
 
 /// Any JSON.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
-    let body = serde_json::to_vec(body).map_err(|error| {
+    let mut written = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut written, body).map_err(|error| {
         tracing::error!(%error, "an answer cannot be written");
         Problem::new(Kind::INTERNAL, "The server made a mistake.")
     })?;
-    let mut response = Response::new(body.into());
+    let mut response = Response::new(written.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     Ok(response)
@@ -146,8 +148,5 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>)
 
 /// A header value of something that is written in visible ASCII, which all our positions, tags and paths are.
 pub(crate) fn header_value(value: impl Display) -> Option<HeaderValue> {
-    let mut text = BytesMut::with_capacity(64);
-    write!(text, "{value}").ok()?;
-    let value: Result<HeaderValue, InvalidHeaderValue> = HeaderValue::from_maybe_shared(text.freeze());
-    value.ok()
+    HeaderValue::from_bytes(Text::of(value).as_bytes()).ok()
 }

@@ -10,7 +10,6 @@ mod payment;
 mod product;
 mod user;
 
-use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use relampago_actors::money::{self, Currency, Decimal};
@@ -20,6 +19,8 @@ use serde::{Serialize, Serializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
+
+use crate::text::Text;
 
 pub(crate) use access::{ApiKey, ApiKeyList, AuditEntry, AuditList, HeldLetter, HeldLetterList, Rotated};
 pub(crate) use cart::Cart;
@@ -78,15 +79,11 @@ impl PartialSchema for Money {
 
 impl ToSchema for Money {}
 
-impl fmt::Display for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        money::write_minor(self.minor, self.currency, f)
-    }
-}
-
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        // Digits and a point: the fallback is never taken.
+        let text = money::format_minor(self.minor, self.currency);
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -123,7 +120,7 @@ pub(crate) struct Time(pub(crate) Millis);
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let at = UNIX_EPOCH + Duration::from_millis(self.0);
-        serializer.collect_str(&humantime::format_rfc3339_millis(at))
+        serializer.serialize_str(Text::of(humantime::format_rfc3339_millis(at)).as_str())
     }
 }
 

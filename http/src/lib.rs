@@ -46,4 +46,5 @@ mod progress;
 mod refusing;
 mod routes;
 pub mod serve;
+mod text;
 mod trace;
