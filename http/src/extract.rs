@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,9 +47,28 @@ const DISCARD_FOR: Duration = Duration::from_secs(2);
 /// What codes over bodies are for.
 const BODY_CONTEXT: &str = "relampago 2026 idempotent body";
 
-/// One request, from a caller who may make it.
+/// One request, from a caller who may make it. Boxed, because it is handed from future to future, each of which would
+/// hold a copy: hundreds of them wait for the disk at any time.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct Call(Box<Taken>);
+
+impl Deref for Call {
+    type Target = Taken;
+
+    fn deref(&self) -> &Taken {
+        &self.0
+    }
+}
+
+impl DerefMut for Call {
+    fn deref_mut(&mut self) -> &mut Taken {
+        &mut self.0
+    }
+}
+
+/// A request, taken in.
+#[derive(Debug)]
+pub(crate) struct Taken {
     /// What all requests share.
     pub(crate) app: Arc<App>,
     /// Who calls.
@@ -72,10 +92,21 @@ impl Call {
     ) -> Self {
         // Fails where the path has no parameters or they are not UTF-8: then none of them is found.
         let params = parts.extract().await.ok();
-        Self { app, caller, route, parts, params, body: Mutex::new(body), place: None }
+        let body = Mutex::new(body);
+        Self(Box::new(Taken { app, caller, route, parts, params, body, place: None }))
+    }
+}
+
+impl Taken {
+    /// Lets go of what the request brought, once all of it is understood: the connection reads on into the same
+    /// buffer then, instead of a new one for every request that waits for the disk.
+    pub(crate) fn let_go(&mut self) {
+        self.parts.headers = HeaderMap::new();
+        self.parts.uri = Uri::default();
+        self.params = None;
     }
 
-    /// Takes a place among the requests in flight, unless a body is still to come: then [`Call::body`] does.
+    /// Takes a place among the requests in flight, unless a body is still to come: then [`Taken::body`] does.
     ///
     /// # Errors
     /// 503 if there is none, or the server is going away.
@@ -195,6 +226,8 @@ impl Call {
 
     async fn receive(&self, body: Limited<Body>) -> Result<Bytes, Problem> {
         let body = tokio::select! {
+            // As a rule the body is here already.
+            biased;
             body = timeout(self.app.request_timeout, body.collect()) => body.map_err(|_| late())?,
             () = self.app.admission.draining() => return Err(Problem::shutting_down()),
         };
@@ -243,7 +276,7 @@ impl Call {
         self.app.access.source(peer, &self.parts.headers)
     }
 
-    /// As [`Call::tag`] for a body with a secret in it: what is stored of it is of no use to who has the shop's
+    /// As [`Taken::tag`] for a body with a secret in it: what is stored of it is of no use to who has the shop's
     /// data without its keys.
     pub(crate) fn secret_tag(&self, key: &Key, body: &[u8]) -> KeyTag {
         let mac = self.engine().keys().token_mac(BODY_CONTEXT, body);
@@ -288,7 +321,7 @@ impl Call {
     /// A user in clear.
     ///
     /// # Errors
-    /// As [`Call::reveal`].
+    /// As [`Taken::reveal`].
     pub(crate) fn reveal_user(&self, view: &user::View) -> Result<User, Problem> {
         User::new(view, self.engine().keys()).map_err(unreadable)
     }
@@ -305,7 +338,7 @@ impl Call {
     /// Asks an entity in the shop's own name, for a caller whose right was looked at before.
     ///
     /// # Errors
-    /// As [`Call::ask`].
+    /// As [`Taken::ask`].
     pub(crate) async fn ask_for_shop(&self, to: Address, message: Message) -> Result<Answered, Problem> {
         match self.try_ask_for_shop(to, message).await {
             Err(AskError::TimedOut) if self.is_safe() => Err(slow()),
@@ -313,10 +346,10 @@ impl Call {
         }
     }
 
-    /// As [`Call::ask_for_shop`], for a route that has its own words for a refusal.
+    /// As [`Taken::ask_for_shop`], for a route that has its own words for a refusal.
     ///
     /// # Errors
-    /// As [`Call::try_ask`].
+    /// As [`Taken::try_ask`].
     pub(crate) async fn try_ask_for_shop(&self, to: Address, message: Message) -> Result<Answered, AskError> {
         self.app.engine.ask(to, Party::Shop, message, self.app.request_timeout).await
     }
@@ -332,7 +365,7 @@ impl Call {
         }
     }
 
-    /// As [`Call::ask`], for a route that has its own words for a refusal.
+    /// As [`Taken::ask`], for a route that has its own words for a refusal.
     ///
     /// # Errors
     /// The engine's; that the outcome is unknown if there is no answer in time.

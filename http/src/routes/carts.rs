@@ -58,6 +58,8 @@ pub(crate) async fn create(mut call: Call) -> Result<Response, Problem> {
 
     let tag = key.map(|key| call.tag(&key, &body));
     let id = id_for(call.secret(), "cart", tag);
+    drop(body);
+    call.let_go();
     let create = Message::Cart(Command::Create { user, currency, tag });
     let answered = call.ask(Address::cart(id), create).await?;
     let response = shown(&call, StatusCode::CREATED, &answered)?;
@@ -122,6 +124,8 @@ pub(crate) async fn add(mut call: Call) -> Result<Response, Problem> {
     let wanted = Item::read(&mut fields).and_then(Item::wanted);
     let wanted = fields.finish(wanted)?;
     let tag = key.map(|key| call.tag(&key, &body));
+    drop(body);
+    call.let_go();
     change(&call, id, Command::Add { wanted, tag }).await
 }
 

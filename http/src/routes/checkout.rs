@@ -5,6 +5,7 @@ use axum::response::Response;
 use relampago_actors::line::{MAX_LINES, Wanted};
 use relampago_actors::order::{Command, Source};
 use relampago_actors::{Address, Id, Message, cart};
+use relampago_config::Locale;
 use relampago_engine::Answered;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Ref, Schema};
@@ -82,9 +83,12 @@ pub(crate) async fn check_out(mut call: Call) -> Result<Response, Problem> {
 
     let id = order_of_cart(call.secret(), cart);
     let tag = call.tag(&key, &body);
+    let locale = call.locale();
+    drop((key, body));
+    call.let_go();
     let check_out = cart::Command::Checkout { order: id, buyer, tag };
     let answered = call.ask(Address::cart(cart), Message::Cart(check_out)).await?;
-    created(&call, id, &answered)
+    created(id, &answered, locale)
 }
 
 /// Buys in one request: an order of the named items, its stock reserved.
@@ -113,13 +117,16 @@ pub(crate) async fn place(mut call: Call) -> Result<Response, Problem> {
 
     let tag = call.tag(&key, &body);
     let id = keyed_id(call.secret(), "order", tag);
+    let locale = call.locale();
+    drop((key, body));
+    call.let_go();
     let place = Command::Place { source: Source::Items(items), buyer, tag };
     let answered = call.ask(Address::order(id), Message::Order(place)).await?;
-    created(&call, id, &answered)
+    created(id, &answered, locale)
 }
 
-fn created(call: &Call, id: Id, answered: &Answered) -> Result<Response, Problem> {
-    let (view, locale) = (order(&answered.reply)?, call.locale());
+fn created(id: Id, answered: &Answered, locale: Locale) -> Result<Response, Problem> {
+    let view = order(&answered.reply)?;
     let etag = ETag::in_language(view.version, locale);
     let body = Order::new(view, locale);
     let response = answer::entity(StatusCode::CREATED, &body, etag, Stamp::from(answered))?;
