@@ -40,6 +40,10 @@ pub(crate) mod twin;
 /// The file of the wrapped data keys, in the data folder.
 const VAULT: &str = "vault";
 
+/// sled's page cache of the journal, bytes: what it holds is written once and read when it is archived. A large one
+/// only spreads every commit over fresh memory, which costs more than the commit itself.
+const JOURNAL_CACHE_BYTES: u64 = 1 << 20;
+
 /// Late answers of providers that may wait.
 const LATE_ANSWERS: usize = 1024;
 
@@ -101,7 +105,7 @@ fn open(
         segments: settings.journal.segments,
         feed_interval: settings.journal.feed_interval,
         sled_segment_bytes: settings.journal.sled_segment_bytes,
-        cache_bytes: settings.journal.cache_bytes,
+        cache_bytes: JOURNAL_CACHE_BYTES,
         archive_retention_bytes: settings.journal.archive_retention_bytes,
     })?;
     let keys = keys(settings, report.last, clock.now())?;

@@ -82,6 +82,9 @@ pub enum FrontError {
 #[derive(Clone, Debug)]
 pub struct Front {
     app: Arc<App>,
+    /// Routes whose path is always the same: found at once.
+    fixed: Arc<Fixed>,
+    /// All routes.
     router: Router,
 }
 
@@ -112,7 +115,8 @@ impl Front {
             access,
             auth: Auth::new(admin.digest(), issuer, settings.server.request_timeout),
         });
-        Ok(Self { router: site.into_router(Arc::clone(&app)), app })
+        let (fixed, router) = site.into_routes(Arc::clone(&app));
+        Ok(Self { app, fixed: Arc::new(fixed), router })
     }
 
     /// Answers a request.
@@ -126,6 +130,9 @@ impl Front {
     }
 
     async fn answer(&self, request: Request<Body>) -> Response {
+        if let Some(endpoint) = self.fixed.find(&request) {
+            return endpoint(request, Arc::clone(&self.app)).await;
+        }
         match self.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -195,9 +202,33 @@ impl Listed {
     }
 }
 
+/// An answer on its way.
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// Routes without parameters, by path and method. The router knows them too, for what is not found here.
+#[derive(Default)]
+struct Fixed(Vec<(Listed, Box<Answer>)>);
+
+type Answer = dyn Fn(Request, Arc<App>) -> Answering + Send + Sync;
+
+impl Fixed {
+    fn find(&self, request: &Request) -> Option<&Answer> {
+        let (path, method) = (request.uri().path(), request.method().as_str());
+        let found = self.0.iter().find(|(route, _)| route.template == path && route.method == method);
+        found.map(|(_, answer)| &**answer)
+    }
+}
+
+impl fmt::Debug for Fixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(route, _)| route)).finish()
+    }
+}
+
 /// The routes, as they are put together.
 #[derive(Default)]
 pub(crate) struct Site {
+    fixed: Fixed,
     router: Router<Arc<App>>,
     listed: Vec<Listed>,
 }
@@ -243,7 +274,13 @@ impl Site {
     }
 
     fn route(mut self, filter: MethodFilter, listed: Listed, handler: impl Handle) -> Self {
-        self.router = self.router.route(listed.template, on(filter, Endpoint::new(listed, handler)));
+        let endpoint = Endpoint::new(listed, handler);
+        if !listed.template.contains('{') {
+            let fixed = endpoint.clone();
+            let answer = move |request, app| fixed.clone().call(request, app);
+            self.fixed.0.push((listed, Box::new(answer)));
+        }
+        self.router = self.router.route(listed.template, on(filter, endpoint));
         self.listed.push(listed);
         self
     }
@@ -253,12 +290,14 @@ impl Site {
         &self.listed
     }
 
-    fn into_router(self, app: Arc<App>) -> Router {
+    fn into_routes(self, app: Arc<App>) -> (Fixed, Router) {
         let unmatched = |template| Listed { method: "any", template, access: Access::Anyone };
-        self.router
+        let router = self
+            .router
             .fallback(Endpoint::new(unmatched("no such path"), no_such_path))
             .method_not_allowed_fallback(Endpoint::new(unmatched("no such method"), no_such_method))
-            .with_state(app)
+            .with_state(app);
+        (self.fixed, router)
     }
 }
 
@@ -331,7 +370,7 @@ impl<H: Clone> Clone for Endpoint<H> {
 }
 
 impl<H: Handle> Handler<(), Arc<App>> for Endpoint<H> {
-    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+    type Future = Answering;
 
     fn call(self, request: Request, app: Arc<App>) -> Self::Future {
         Box::pin(async move {

@@ -10,6 +10,7 @@ mod payment;
 mod product;
 mod user;
 
+use std::cell::Cell;
 use std::time::{Duration, UNIX_EPOCH};
 
 use relampago_actors::money::{self, Currency, Decimal};
@@ -119,9 +120,32 @@ pub(crate) struct Time(pub(crate) Millis);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let at = UNIX_EPOCH + Duration::from_millis(self.0);
-        serializer.serialize_str(Text::of(humantime::format_rfc3339_millis(at)).as_str())
+        serializer.serialize_str(std::str::from_utf8(&rfc3339(self.0)).unwrap_or_default())
     }
+}
+
+/// `2024-11-22T00:00:00.007Z`.
+type Rfc3339 = [u8; 24];
+
+thread_local! {
+    /// The second that was written last: most of an answer's times lie in one.
+    static SECOND: Cell<(u64, Rfc3339)> = const { Cell::new((u64::MAX, [0; 24])) };
+}
+
+fn rfc3339(at: Millis) -> Rfc3339 {
+    let (second, millis) = (at / 1000, at % 1000);
+    let (known, mut text) = SECOND.get();
+    if known != second {
+        let written = Text::of(humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs(second)));
+        // Years have four digits until 9999, which humantime sees to.
+        let Ok(written) = Rfc3339::try_from(written.as_bytes()) else { return text };
+        text = written;
+        SECOND.set((second, text));
+    }
+    for (place, unit) in [(20, 100), (21, 10), (22, 1)] {
+        text[place] = b'0' + (millis / unit % 10) as u8;
+    }
+    text
 }
 
 #[cfg(test)]
@@ -143,6 +167,19 @@ mod tests {
         ];
         for (written, expected) in table {
             assert_eq!(written.unwrap(), format!("\"{expected}\""));
+        }
+    }
+
+    #[test]
+    fn times_are_written_to_the_millisecond_whatever_was_written_before() {
+        let day = 86_400_000;
+        for at in
+            [0, 1, 999, 1000, 1_732_233_600_007, 1_732_233_600_999, 1_732_233_601_000, 1_709_164_800_000, 7]
+        {
+            for at in [at, at + day, at] {
+                let expected = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at));
+                assert_eq!(std::str::from_utf8(&rfc3339(at)).unwrap(), expected.to_string());
+            }
         }
     }
 

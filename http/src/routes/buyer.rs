@@ -20,7 +20,7 @@ use crate::json::METHODS;
 const GUEST_KEY_MS: Millis = 30 * 24 * 60 * 60 * 1000;
 
 /// Who buys; all of it may be left out.
-#[derive(ToSchema)]
+#[derive(Debug, Default, PartialEq, ToSchema)]
 #[schema(as = Buyer)]
 pub(crate) struct BuyerBody {
     /// The account: the caller's own, or anybody's for staff.

@@ -7,13 +7,14 @@ use relampago_actors::order::{Command, Source};
 use relampago_actors::{Address, Id, Message, cart};
 use relampago_config::Locale;
 use relampago_engine::Answered;
+use serde::Deserialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Ref, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::buyer::BuyerBody;
 use super::orders::order;
-use super::wanted::Item;
+use super::wanted::{Item, wanted};
 use crate::answer::{self, Stamp};
 use crate::error::{Kind, Problem};
 use crate::etag::ETag;
@@ -22,13 +23,43 @@ use crate::fields::Fields;
 use crate::idempotency::{keyed_id, order_of_cart};
 use crate::json::Order;
 
+/// A purchase as nearly everybody sends it: skus and quantities, and nothing else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain<'a> {
+    #[serde(borrow)]
+    items: Vec<PlainItem<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainItem<'a> {
+    sku: &'a str,
+    quantity: u32,
+}
+
 /// What is bought, and by whom.
+#[derive(Debug, PartialEq)]
 pub(crate) struct Purchase {
     items: Vec<Wanted>,
     buyer: BuyerBody,
 }
 
 impl Purchase {
+    /// Reads a plain purchase in one pass. `None` for whatever is different or wrong in any way, which
+    /// [`Purchase::read`] knows what to make of.
+    fn plain(body: &[u8]) -> Option<Self> {
+        // An array may stand for a struct where types are derived.
+        if body.first() != Some(&b'{') || body.iter().filter(|byte| **byte == b'[').count() != 1 {
+            return None;
+        }
+        let Plain { items } = serde_json::from_slice(body).ok()?;
+        let items: Option<Vec<Wanted>> =
+            items.into_iter().map(|item| wanted(item.sku, item.quantity)).collect();
+        let items = items.filter(|items| (1..=MAX_LINES).contains(&items.len()))?;
+        Some(Self { items, buyer: BuyerBody::default() })
+    }
+
     fn read(fields: &mut Fields<'_>) -> Result<Option<Self>, Problem> {
         let items = fields.objects("items", MAX_LINES, |fields| Item::read(fields)?.wanted())?;
         let buyer = BuyerBody::read(fields);
@@ -110,9 +141,14 @@ pub(crate) async fn check_out(mut call: Call) -> Result<Response, Problem> {
 pub(crate) async fn place(mut call: Call) -> Result<Response, Problem> {
     let key = call.required_key()?;
     let body = call.body().await?;
-    let mut fields = Fields::parse(&body)?;
-    let purchase = Purchase::read(&mut fields)?;
-    let Purchase { items, buyer } = fields.finish(purchase)?;
+    let Purchase { items, buyer } = match Purchase::plain(&body) {
+        Some(purchase) => purchase,
+        None => {
+            let mut fields = Fields::parse(&body)?;
+            let purchase = Purchase::read(&mut fields)?;
+            fields.finish(purchase)?
+        }
+    };
     let buyer = buyer.buyer(&call).await?;
 
     let tag = call.tag(&key, &body);
@@ -131,4 +167,59 @@ fn created(id: Id, answered: &Answered, locale: Locale) -> Result<Response, Prob
     let body = Order::new(view, locale);
     let response = answer::entity(StatusCode::CREATED, &body, etag, Stamp::from(answered))?;
     Ok(answer::located(response, format_args!("/api/v1/orders/{id}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn slowly(body: &str) -> Option<Purchase> {
+        let mut fields = Fields::parse(body.as_bytes()).ok()?;
+        let purchase = Purchase::read(&mut fields).ok()?;
+        fields.finish(purchase).ok()
+    }
+
+    #[test]
+    fn a_plain_purchase_is_what_it_is_when_read_slowly() {
+        for body in [
+            r#"{"items":[{"sku":"LAMP-1","quantity":2}]}"#,
+            r#"{ "items" : [ {"quantity": 999, "sku": "ñandú"}, {"sku":"B","quantity":1} ] } "#,
+        ] {
+            let plain = Purchase::plain(body.as_bytes());
+            assert!(plain.is_some(), "{body}");
+            assert_eq!(plain, slowly(body), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_read_slowly() {
+        let line = r#"{"sku":"A","quantity":1}"#;
+        let many = format!(r#"{{"items":[{}]}}"#, vec![line; MAX_LINES + 1].join(","));
+        let long = format!(r#"{{"items":[{{"sku":"{}","quantity":1}}]}}"#, "x".repeat(1_000));
+        for body in [
+            "",
+            "[]",
+            r#"[[{"sku":"A","quantity":1}]]"#,
+            r#"{"items":[["A",1]]}"#,
+            r#"{"items":[]}"#,
+            r#"{"items":[{"sku":"","quantity":1}]}"#,
+            r#"{"items":[{"sku":"A","quantity":0}]}"#,
+            r#"{"items":[{"sku":"A","quantity":1000}]}"#,
+            r#"{"items":[{"sku":"A","quantity":1.0}]}"#,
+            r#"{"items":[{"sku":"A","quantity":-0}]}"#,
+            r#"{"items":[{"sku":"A","quantity":"1"}]}"#,
+            r#"{"items":[{"sku":"\u0041","quantity":1}]}"#,
+            r#"{"items":[{"sku":"A","quantity":1,"quantity":1}]}"#,
+            r#"{"items":[{"sku":"A","quantity":1}],"items":[]}"#,
+            r#"{"items":[{"sku":"A","quantity":1,"product_id":null}]}"#,
+            r#"{"items":[{"sku":"A","quantity":1}],"email":null}"#,
+            r#"{"items":[{"sku":"A","quantity":1}]} {}"#,
+            r#"{"items":[{"sku":"[","quantity":1}]}"#,
+            &many,
+            &long,
+        ] {
+            assert_eq!(Purchase::plain(body.as_bytes()), None, "{body}");
+        }
+    }
 }

@@ -61,3 +61,10 @@ fn quantity(fields: &mut Fields<'_>) -> Option<u32> {
     let quantity = fields.required("quantity", fields::whole(1..=i64::from(MAX_QUANTITY)))?;
     u32::try_from(quantity).ok()
 }
+
+/// So many units of a sku, if both are acceptable.
+pub(super) fn wanted(sku: &str, quantity: u32) -> Option<Wanted> {
+    let is_sku = (1..=MAX_SKU).contains(&sku.chars().count());
+    let wanted = Wanted { product: ProductRef::Sku(sku.into()), quantity };
+    (is_sku && (1..=MAX_QUANTITY).contains(&quantity)).then_some(wanted)
+}

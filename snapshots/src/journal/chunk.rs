@@ -1,19 +1,47 @@
 //! The journal in sled: chunks of consecutive events, one value each.
 //!
 //! Key: the first sequence, big-endian. Value: `format 1, crc32 4, first 8, count 4`, little-endian, and the
-//! records. The format also says whether the batch goes on in the next chunk: such a batch did not go through
-//! the log, and if its last chunk is missing it was never acknowledged. The newest chunk grows in place while it is small, so that a trickle of events does not become one
-//! key each.
+//! records, as they are or compressed by LZ4 with their size in front, whichever is shorter: sled writes every value
+//! several times. The format says which, and whether the batch goes on in the next chunk: such a batch did not go
+//! through the log, and if its last chunk is missing it was never acknowledged. The newest chunk grows in place while
+//! it is small, so that a trickle of events does not become one key each.
 
-use std::{collections::VecDeque, ops::ControlFlow, ops::RangeInclusive};
+use std::{borrow::Cow, collections::VecDeque, ops::ControlFlow, ops::RangeInclusive};
 
+use lz4_flex::block::{compress_prepend_size, decompress_size_prepended, uncompressed_size};
 use parking_lot::Mutex;
 
 use super::{Batch, LENGTH_BYTES, Records, Sequence, Visit};
 use crate::{StorageError, error::Place, sled_db::SledDb};
 
-const FORMAT: u8 = 1;
-const FORMAT_CONTINUES: u8 = 2;
+/// How the records of a chunk stand in its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Format {
+    /// The batch goes on in the next chunk.
+    continues: bool,
+    compressed: bool,
+}
+
+impl Format {
+    /// Numbers that no single flipped bit turns into one another: the checksum is over what follows.
+    fn number(self) -> u8 {
+        match (self.compressed, self.continues) {
+            (false, false) => 1,
+            (false, true) => 2,
+            (true, false) => 4,
+            (true, true) => 7,
+        }
+    }
+
+    fn of(number: u8) -> Option<Self> {
+        let all = [(false, false), (false, true), (true, false), (true, true)];
+        let mut all = all.into_iter().map(|(compressed, continues)| Self { continues, compressed });
+        all.find(|format| format.number() == number)
+    }
+}
+
+/// No chunk has more records than this, bytes: what says otherwise is not read.
+const MOST_BYTES: usize = 1 << 24;
 const HEADER_BYTES: usize = 17;
 const CHECKED_FROM: usize = 5;
 
@@ -25,7 +53,7 @@ const GROWING_DIVISOR: usize = 4;
 pub(crate) struct ChunkRef {
     pub(crate) first: Sequence,
     pub(crate) last: Sequence,
-    /// Size of the value.
+    /// Size of the records, uncompressed.
     pub(crate) bytes: usize,
 }
 
@@ -44,10 +72,10 @@ pub(crate) struct Cut {
     pub(crate) records: Vec<u8>,
 }
 
-/// The value of a chunk that is being packed.
+/// A chunk that is being packed.
 #[derive(Default)]
 struct Packed {
-    value: Vec<u8>,
+    records: Vec<u8>,
     first: Sequence,
     count: u32,
 }
@@ -58,7 +86,7 @@ struct Chunk<'a> {
     count: u32,
     /// The batch goes on in the next chunk.
     continues: bool,
-    records: &'a [u8],
+    records: Cow<'a, [u8]>,
 }
 
 impl Chunks {
@@ -70,7 +98,7 @@ impl Chunks {
         let mut newest = None;
         db.scan(&[], |key, value| {
             let chunk = parse(key, &value).map_err(|problem| damaged(&db, key, problem))?;
-            let found = chunk.reference(value.len());
+            let found = chunk.reference();
             if let Some(before) = index.back()
                 && found.first != before.last + 1
             {
@@ -79,7 +107,7 @@ impl Chunks {
             }
             unfinished = if chunk.continues { unfinished + 1 } else { 0 };
             index.push_back(found);
-            newest = Some(value);
+            newest = Some(chunk.records.into_owned());
             Ok(())
         })?;
         let whole = index.len() - unfinished;
@@ -87,7 +115,7 @@ impl Chunks {
             db.remove(&chunk.first.to_be_bytes())?;
             newest = None;
         }
-        let newest = newest.zip(index.back()).map(|(value, back)| Packed::reopen(&value, back));
+        let newest = newest.zip(index.back()).map(|(records, back)| Packed::reopen(&records, back));
         Ok(Self { db, index: Mutex::new(index), newest: Mutex::new(newest.unwrap_or_default()) })
     }
 
@@ -124,7 +152,7 @@ impl Chunks {
     pub(crate) fn make_durable(&self) -> Result<(), StorageError> {
         let mut newest = self.newest.lock();
         self.store(&newest)?;
-        if newest.value.len() > self.db.target_value() / GROWING_DIVISOR {
+        if newest.records.len() > self.db.target_value() / GROWING_DIVISOR {
             *newest = Packed::default();
         }
         drop(newest);
@@ -147,8 +175,7 @@ impl Chunks {
         }
         let last = chunks.len() - 1;
         for (number, chunk) in chunks.iter().enumerate() {
-            let format = if number == last { FORMAT } else { FORMAT_CONTINUES };
-            self.db.insert(&chunk.first.to_be_bytes(), &chunk.sealed(format))?;
+            self.db.insert(&chunk.first.to_be_bytes(), &chunk.sealed(number != last))?;
         }
         self.index.lock().extend(chunks.iter().map(Packed::chunk_ref));
         self.db.make_durable()
@@ -164,7 +191,7 @@ impl Chunks {
         if packed.count == 0 {
             return Ok(());
         }
-        self.db.insert(&packed.first.to_be_bytes(), &packed.sealed(FORMAT))?;
+        self.db.insert(&packed.first.to_be_bytes(), &packed.sealed(false))?;
         let stored = packed.chunk_ref();
         let mut index = self.index.lock();
         match index.back_mut() {
@@ -186,7 +213,7 @@ impl Chunks {
         let Some(value) = self.read(wanted)? else { return Ok(Some(from)) };
         let chunk = self.parse(wanted.first, &value)?;
         let mut next = from;
-        for (sequence, record) in (chunk.first..).zip(Records::new(chunk.records)) {
+        for (sequence, record) in (chunk.first..).zip(Records::new(&chunk.records)) {
             if sequence > until {
                 break;
             }
@@ -246,7 +273,7 @@ impl Chunks {
         let mut records = Vec::with_capacity(wanted.iter().map(|chunk| chunk.bytes).sum());
         for chunk in wanted {
             if let Some(value) = self.read(chunk)? {
-                records.extend_from_slice(self.parse(chunk.first, &value)?.records);
+                records.extend_from_slice(&self.parse(chunk.first, &value)?.records);
             }
         }
         Ok(Some(Cut { sequences, records }))
@@ -286,46 +313,51 @@ impl Chunks {
 }
 
 impl Chunk<'_> {
-    fn reference(&self, bytes: usize) -> ChunkRef {
-        ChunkRef { first: self.first, last: self.first + u64::from(self.count) - 1, bytes }
+    fn reference(&self) -> ChunkRef {
+        let last = self.first + u64::from(self.count) - 1;
+        ChunkRef { first: self.first, last, bytes: self.records.len() }
     }
 }
 
 impl Packed {
     /// Whether `record` may be added; an empty chunk takes any.
     fn takes(&self, record: &[u8], target: usize) -> bool {
-        self.count == 0 || self.value.len() + LENGTH_BYTES + record.len() <= target
+        self.count == 0 || HEADER_BYTES + self.records.len() + LENGTH_BYTES + record.len() <= target
     }
 
     fn push(&mut self, sequence: Sequence, record: &[u8]) {
         if self.count == 0 {
             self.first = sequence;
-            self.value.resize(HEADER_BYTES, 0);
         }
         self.count += 1;
-        self.value.extend_from_slice(&(record.len() as u32).to_le_bytes());
-        self.value.extend_from_slice(record);
+        self.records.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        self.records.extend_from_slice(record);
     }
 
     fn chunk_ref(&self) -> ChunkRef {
         let last = self.first + u64::from(self.count) - 1;
-        ChunkRef { first: self.first, last, bytes: self.value.len() }
+        ChunkRef { first: self.first, last, bytes: self.records.len() }
     }
 
     /// A stored chunk that grows on.
-    fn reopen(value: &[u8], stored: &ChunkRef) -> Self {
+    fn reopen(records: &[u8], stored: &ChunkRef) -> Self {
         let count = (stored.last - stored.first + 1) as u32;
-        Self { value: value.to_vec(), first: stored.first, count }
+        Self { records: records.to_vec(), first: stored.first, count }
     }
 
-    /// The value with its header.
-    fn sealed(&self, format: u8) -> Vec<u8> {
-        let mut value = self.value.clone();
-        value[0] = format;
-        value[5..13].copy_from_slice(&self.first.to_le_bytes());
-        value[13..17].copy_from_slice(&self.count.to_le_bytes());
+    /// The value, header and all.
+    fn sealed(&self, continues: bool) -> Vec<u8> {
+        let shorter = compress_prepend_size(&self.records);
+        let compressed = shorter.len() < self.records.len();
+        let records = if compressed { &shorter } else { &self.records };
+        let mut value = Vec::with_capacity(HEADER_BYTES + records.len());
+        value.push(Format { continues, compressed }.number());
+        value.extend_from_slice(&[0; 4]);
+        value.extend_from_slice(&self.first.to_le_bytes());
+        value.extend_from_slice(&self.count.to_le_bytes());
+        value.extend_from_slice(records);
         let checksum = crc32fast::hash(&value[CHECKED_FROM..]);
-        value[1..5].copy_from_slice(&checksum.to_le_bytes());
+        value[1..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
         value
     }
 }
@@ -333,9 +365,7 @@ impl Packed {
 fn parse<'a>(key: &[u8], value: &'a [u8]) -> Result<Chunk<'a>, &'static str> {
     let (header, records) = value.split_first_chunk::<HEADER_BYTES>().ok_or("it is too short")?;
     let [format, c0, c1, c2, c3, numbers @ ..] = *header;
-    if format != FORMAT && format != FORMAT_CONTINUES {
-        return Err("its format is unknown");
-    }
+    let format = Format::of(format).ok_or("its format is unknown")?;
     if crc32fast::hash(&value[CHECKED_FROM..]) != u32::from_le_bytes([c0, c1, c2, c3]) {
         return Err("its checksum does not match");
     }
@@ -345,10 +375,76 @@ fn parse<'a>(key: &[u8], value: &'a [u8]) -> Result<Chunk<'a>, &'static str> {
     if key != first.to_be_bytes() || count == 0 {
         return Err("it lies under another key than its own");
     }
-    Ok(Chunk { first, count, continues: format == FORMAT_CONTINUES, records })
+    let records = if format.compressed { decompress(records)?.into() } else { records.into() };
+    Ok(Chunk { first, count, continues: format.continues, records })
+}
+
+fn decompress(records: &[u8]) -> Result<Vec<u8>, &'static str> {
+    match uncompressed_size(records) {
+        Ok((size, _)) if size <= MOST_BYTES => {
+            decompress_size_prepended(records).map_err(|_| "its records cannot be decompressed")
+        }
+        _ => Err("it says that it is larger than a chunk can be"),
+    }
 }
 
 fn damaged(db: &SledDb, key: &[u8], problem: &'static str) -> StorageError {
     let first = key.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
     StorageError::Damaged { file: db.dir().to_owned(), place: Place::Chunk(first), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const KEY: [u8; 8] = 7u64.to_be_bytes();
+
+    /// Three records of 200 bytes each, of few or of many different bytes.
+    fn packed(repeats: bool) -> Packed {
+        let mut packed = Packed::default();
+        for sequence in 7..10 {
+            let mut byte = 1u32;
+            let mut next = || {
+                byte = byte.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                if repeats { 5 } else { (byte >> 24) as u8 }
+            };
+            let record: Vec<u8> = (0..200).map(|_| next().wrapping_add(sequence as u8)).collect();
+            packed.push(sequence, &record);
+        }
+        packed
+    }
+
+    #[test]
+    fn a_chunk_is_read_as_it_was_packed_compressed_or_not() {
+        for (repeats, continues) in [(true, false), (true, true), (false, false), (false, true)] {
+            let packed = packed(repeats);
+            let value = packed.sealed(continues);
+            assert_eq!(value.len() < packed.records.len() / 2, repeats);
+            let chunk = parse(&KEY, &value).unwrap();
+            assert_eq!((chunk.first, chunk.count, chunk.continues), (7, 3, continues));
+            assert_eq!(chunk.records, packed.records);
+            assert_eq!(chunk.reference(), packed.chunk_ref());
+            assert_eq!(Packed::reopen(&chunk.records, &chunk.reference()).sealed(continues), value);
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        for repeats in [true, false] {
+            let mut value = packed(repeats).sealed(false);
+            for bit in 0..value.len() * 8 {
+                value[bit / 8] ^= 1 << (bit % 8);
+                assert!(parse(&KEY, &value).is_err(), "bit {bit}");
+                value[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_beyond_all_chunks_is_not_believed() {
+        let huge = [&(MOST_BYTES as u32 + 1).to_le_bytes()[..], &[0; 64]].concat();
+        assert!(decompress(&huge).is_err());
+        assert!(decompress(&[1, 0]).is_err());
+    }
 }
