@@ -10,7 +10,7 @@
 //! | `routes` | the table of routes with who may call them, and the handlers, one file a resource |
 //! | `extract` | what a handler gets: path, key, body, `If-Match`, and the way to the engine |
 //! | `fields` | request bodies, read field by field so that every fault is named |
-//! | `json`, `answer`, `etag`, `page`, `locale` | answers: shapes, headers, entity tags, pages, languages |
+//! | `json`, `answer`, `etag`, `page`, `locale`, `text` | answers: shapes, headers, entity tags, pages, languages |
 //! | `error` | problems: the table of codes and statuses, and which rejection is which |
 //! | [`access`] | what signing in is made of: tokens, passwords, throttling |
 //! | `admission` | how many requests are worked on, and how many bodies are arriving |
