@@ -25,3 +25,20 @@ fn keep_freed_memory() {
     // SAFETY: takes two numbers; the first is in the range of the options.
     unsafe { mi_option_set_default(PURGE_DELAY, KEEP_FREED_MS) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of the options are the allocator's own and may change with it.
+    #[test]
+    #[expect(unsafe_code, reason = "asks the C allocator")]
+    fn the_option_is_the_one_that_is_meant() {
+        const USUAL_MS: c_long = 1_000;
+        // SAFETY: takes a number in the range of the options.
+        assert_eq!(unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }, USUAL_MS);
+        keep_freed_memory();
+        // SAFETY: as above.
+        assert_eq!(unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }, KEEP_FREED_MS);
+    }
+}
