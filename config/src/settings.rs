@@ -102,7 +102,7 @@ pub struct Journal {
     pub gather_percent: usize,
     /// Segment size of the store; a power of two.
     pub sled_segment_bytes: usize,
-    /// Page cache of the store.
+    /// Page cache of the snapshots.
     pub cache_bytes: u64,
     /// Archived history to keep; `None` keeps everything.
     pub archive_retention_bytes: Option<u64>,

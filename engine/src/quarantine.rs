@@ -1,7 +1,7 @@
 //! Commands that made their entity's code fail.
 //!
 //! Deciding is pure: on the same state the same command fails again. So it is not tried again while the state
-//! stands, whoever repeats it; but not for ever, since it may also have looked at the catalogue and the time.
+//! stands; but not for ever, since it may also have looked at the catalogue and the time.
 
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -55,10 +55,7 @@ pub(crate) async fn serve(
         }
     });
     // hyper's timeout does not tell a slow head from an idle connection and answers neither.
-    let mut server = http1::Builder::new();
-    // A head and a short body cost less in one piece than as two of one call.
-    server.header_read_timeout(None).writev(false);
-    let mut connection = server.serve_connection(stream, service);
+    let mut connection = http1::Builder::new().header_read_timeout(None).serve_connection(stream, service);
     // The guard that `wait_for` gives must not be held while the connection ends.
     let stopped = async { drop(stopped.wait_for(|stopped| *stopped).await) };
     let ended = tokio::select! {
