@@ -24,7 +24,7 @@ pub struct Owner {
 }
 
 /// What can be asked of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Hash, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
     /// A user wants the address.
     Claim {

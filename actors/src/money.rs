@@ -158,7 +158,7 @@ pub fn format_minor(minor: i64, currency: Currency) -> SmallVec<[u8; 24]> {
         if written == currency.digits && written > 0 {
             backwards.push(b'.');
         }
-        // A digit.
+        // One digit, so that it fits.
         backwards.push(b'0' + (rest % 10) as u8);
         (rest, written) = (rest / 10, written + 1);
     }
