@@ -3,6 +3,7 @@
 mod catalogue;
 mod minutes;
 mod orders;
+mod timeline;
 
 pub(crate) use catalogue::{Catalogue, StockHandle};
 pub(crate) use minutes::Minutes;

@@ -2,12 +2,11 @@
 //!
 //! Changes are only queued on the way of a checkout and folded in when somebody looks, or by the sweeper.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use parking_lot::Mutex;
 use relampago_actors::{Facets, Id, Millis, Sequence};
 use rustc_hash::FxHashMap;
 
+use super::timeline::{Key, Timeline};
 use crate::api::OrderQuery;
 
 /// A full queue is folded by whoever adds to it.
@@ -21,9 +20,10 @@ pub(crate) struct Orders {
 
 #[derive(Debug, Default)]
 struct Folded {
-    /// By time and id: whose, and the number of the status.
-    all: BTreeMap<(Millis, Id), (Option<Id>, u8)>,
-    by_user: FxHashMap<Id, BTreeSet<(Millis, Id)>>,
+    /// Each with the number of its status.
+    all: Timeline,
+    /// Sorted: few people have so many that an insertion is felt.
+    by_user: FxHashMap<Id, Vec<Key>>,
     latest: Sequence,
 }
 
@@ -57,10 +57,9 @@ impl Orders {
         self.fold();
         let folded = self.folded.lock();
         let status = query.status.map(|status| status as u8);
-        let mut found = folded.newest_first(query).filter(|key| {
-            status.is_none_or(|status| folded.all.get(key).is_some_and(|(_, known)| *known == status))
-        });
-        let items = found.by_ref().take(query.limit).collect();
+        let found = folded.newest_first(query);
+        let mut found = found.filter(|(_, known)| status.is_none_or(|status| *known == status));
+        let items = found.by_ref().take(query.limit).map(|(key, _)| key.parts()).collect();
         (items, found.next().is_some(), folded.latest)
     }
 
@@ -71,22 +70,22 @@ impl Orders {
 
 impl Folded {
     fn put(&mut self, id: Id, facets: Facets) {
-        let key = (facets.created_at, id);
-        self.all.insert(key, (facets.user, facets.status));
+        let key = Key::new(facets.created_at, id);
+        self.all.insert(key, facets.status);
         if let Some(user) = facets.user {
-            self.by_user.entry(user).or_default().insert(key);
+            let keys = self.by_user.entry(user).or_default();
+            if let Err(place) = keys.binary_search(&key) {
+                keys.insert(place, key);
+            }
         }
     }
 
-    fn newest_first(&self, query: &OrderQuery) -> Box<dyn Iterator<Item = (Millis, Id)> + '_> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let end = query.after.map_or(Unbounded, Excluded);
-        match query.user {
-            None => Box::new(self.all.range((Unbounded, end)).rev().map(|(key, _)| *key)),
-            Some(user) => match self.by_user.get(&user) {
-                None => Box::new(std::iter::empty()),
-                Some(keys) => Box::new(keys.range((Unbounded, end)).rev().copied()),
-            },
-        }
+    /// What comes after the query's start, with the numbers of the statuses.
+    fn newest_first(&self, query: &OrderQuery) -> Box<dyn Iterator<Item = (Key, u8)> + '_> {
+        let end = query.after.map(|(at, id)| Key::new(at, id));
+        let Some(user) = query.user else { return Box::new(self.all.newest_first(end)) };
+        let keys = self.by_user.get(&user).map_or(&[][..], |keys| keys);
+        let below = end.map_or(keys.len(), |end| keys.partition_point(|key| *key < end));
+        Box::new(keys[..below].iter().rev().filter_map(|key| Some((*key, self.all.get(*key)?))))
     }
 }

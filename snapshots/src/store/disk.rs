@@ -26,6 +26,13 @@ const NO_ID: [u8; 16] = [0; 16];
 /// A put moves at most this many bytes of sparse packs, or as many as it stores itself.
 const LEAST_MOVED_BYTES: u64 = 1 << 20;
 
+/// A pack is this part of what a value may well be: one state is read with the leaf it lies in, up to 18 packs.
+const PARTS_OF_TARGET: usize = 4;
+
+/// How often a value that was written is looked at. sled takes note of what its cache holds only after 64 accesses
+/// in each of 256 parts: without more of them it holds many times what it may.
+const LOOKS: usize = 4;
+
 /// A [`SnapshotStore`] on disk.
 pub struct DiskStore {
     db: SledDb,
@@ -137,7 +144,7 @@ impl DiskStore {
         let (mut builder, mut entries) = (PackBuilder::default(), Vec::new());
         let fresh = records.iter().filter(|record| !self.usage.read().is_stale(&record.key, record.covers));
         for record in moved.iter().chain(fresh) {
-            if !builder.takes(record, self.db.target_value()) {
+            if !builder.takes(record, self.db.target_value() / PARTS_OF_TARGET) {
                 let full = (std::mem::take(&mut builder), std::mem::take(&mut entries));
                 written.push(self.write_pack(writer, full)?);
             }
@@ -169,6 +176,9 @@ impl DiskStore {
         writer.stats.written_bytes += values.iter().map(|(_, value)| value.len() as u64).sum::<u64>();
         for (key, value) in values {
             self.db.insert(&key, &value)?;
+            for _ in 0..LOOKS {
+                self.db.get(&key)?;
+            }
         }
         let bytes =
             entries.iter().map(|(_, location)| pack::BLOCK_HEADER as u64 + u64::from(location.length)).sum();

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::support::{copy, key, open_store, snapshot, store_options};
-use crate::{DiskStore, SnapshotStore, StorageError, sled_db::wait_for_lock};
+use crate::{DiskStore, SnapshotStore, StorageError, StoreOptions, sled_db::wait_for_lock};
 
 fn refusal(dir: &Path) -> StorageError {
     DiskStore::open(store_options(dir)).err().expect("it opened")
@@ -19,11 +19,15 @@ fn closed(dir: &Path) {
 }
 
 fn sled(dir: &Path) -> sled::Db {
+    sled_of(dir, 512 << 10)
+}
+
+fn sled_of(dir: &Path, segment_bytes: usize) -> sled::Db {
     let file = dir.join("snapshots/db");
     if file.exists() {
         wait_for_lock(&file).unwrap();
     }
-    let config = sled::Config::new().path(dir.join("snapshots")).segment_size(512 << 10);
+    let config = sled::Config::new().path(dir.join("snapshots")).segment_size(segment_bytes);
     config.flush_every_ms(None).open().unwrap()
 }
 
@@ -34,7 +38,9 @@ fn keys(db: &sled::Db, prefix: &str) -> Vec<sled::IVec> {
 #[test]
 fn dead_packs_are_deleted_and_sparse_ones_moved() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open_store(dir.path());
+    // Packs of 4 KiB.
+    let options = || StoreOptions { sled_segment_bytes: 2 << 20, ..store_options(dir.path()) };
+    let store = DiskStore::open(options()).unwrap();
     // Entity 0 of every ten is written once, the others again and again: the first packs stay, nearly dead.
     store.put((0..1000).map(|number| snapshot(number, 1, 300)).collect()).unwrap();
     for covers in 2..30 {
@@ -44,17 +50,17 @@ fn dead_packs_are_deleted_and_sparse_ones_moved() {
     let stats = store.stats();
     assert!(stats.compactions > 0);
     assert_eq!(stats.entities, 1000);
-    // 1,000 states of 333 bytes in packs of 4 KiB, at most three times that.
+    // 1,000 states of 333 bytes, at most three times what they take.
     assert!(stats.packs <= 3 * 91, "{stats:?}");
     for number in 0..1000 {
         let covers = if number % 10 == 0 { 1 } else { 29 };
         assert_eq!(store.get(&key(number)).unwrap().unwrap().covers, covers);
     }
     drop(store);
-    let db = sled(dir.path());
+    let db = sled_of(dir.path(), 2 << 20);
     assert_eq!(keys(&db, "i").len() as u64, stats.packs, "deleted packs are gone from sled");
     drop(db);
-    assert_eq!(open_store(dir.path()).stats().packs, stats.packs);
+    assert_eq!(DiskStore::open(options()).unwrap().stats().packs, stats.packs);
 }
 
 #[test]
