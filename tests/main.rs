@@ -19,4 +19,5 @@ mod people_support;
 mod power_cut;
 mod private;
 mod recovery;
+mod short_way;
 mod support;

@@ -58,6 +58,7 @@ pub use api::{
     ProductQuery, StartError,
 };
 
+pub use reply::Asked;
 pub use watch::Watch;
 
 use crate::node::Node;
@@ -98,6 +99,18 @@ impl Engine {
         message: Message,
         patience: Duration,
     ) -> Result<Answered, AskError> {
+        let mut asked = self.begin(to, by, message)?;
+        match timeout(patience, &mut asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(asked.too_late()),
+        }
+    }
+
+    /// As [`Engine::ask`], for who sees to the time themselves: the command is on its way when this returns.
+    ///
+    /// # Errors
+    /// [`AskError`], if it was not even begun.
+    pub fn begin(&self, to: Address, by: Party, message: Message) -> Result<Asked, AskError> {
         let node = &self.node;
         if node.is_stopping() {
             return Err(AskError::Stopping);
@@ -113,11 +126,7 @@ impl Engine {
         let (asker, answer) = Asker::new(permit);
         let input = Input::Message(message);
         node.region.deliver(Envelope { to, input, asker: Some(asker), depends: 0, by }, node);
-        match timeout(patience, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(AskError::OutcomeUnknown)),
-            Err(_) if node.admitted.has_joined(number) => Err(AskError::InFlight),
-            Err(_) => Err(AskError::TimedOut),
-        }
+        Ok(Asked::new(number, answer, Arc::clone(&node.admitted)))
     }
 
     /// The time, as decisions are given it: it never goes back.

@@ -1,7 +1,10 @@
 //! The way back to whoever asked.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
 use relampago_actors::{Rejection, Reply, Sequence};
@@ -62,6 +65,39 @@ impl Drop for Permit {
         if self.joined {
             self.admitted.joined.lock().remove(&self.number);
         }
+    }
+}
+
+/// A command that was begun: resolves to its answer once that may leave.
+#[derive(Debug)]
+pub struct Asked {
+    number: u64,
+    answer: oneshot::Receiver<Result<Answered, AskError>>,
+    admitted: Arc<Admitted>,
+}
+
+impl Asked {
+    pub(crate) fn new(
+        number: u64,
+        answer: oneshot::Receiver<Result<Answered, AskError>>,
+        admitted: Arc<Admitted>,
+    ) -> Self {
+        Self { number, answer, admitted }
+    }
+
+    /// What to tell who will not wait any longer. The command goes on.
+    #[must_use]
+    pub fn too_late(self) -> AskError {
+        if self.admitted.has_joined(self.number) { AskError::InFlight } else { AskError::TimedOut }
+    }
+}
+
+impl Future for Asked {
+    type Output = Result<Answered, AskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        Poll::Ready(answer.unwrap_or(Err(AskError::OutcomeUnknown)))
     }
 }
 

@@ -22,15 +22,15 @@ pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 const VIEW_POSITION: HeaderName = HeaderName::from_static("relampago-view-position");
 /// Most answers about one entity fit, bytes.
 const USUAL_BYTES: usize = 1024;
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What answers with labels depend on.
 pub(crate) const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
 
 /// What an answer about an entity reflects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp {
-    commit: Commit,
-    replayed: bool,
+    pub(crate) commit: Commit,
+    pub(crate) replayed: bool,
 }
 
 impl From<&Answered> for Stamp {
@@ -112,13 +112,18 @@ pub(crate) fn page(
     Ok(response)
 }
 
+/// Writes a body.
+pub(crate) fn write(into: &mut Vec<u8>, body: &impl Serialize) -> Result<(), Problem> {
+    serde_json::to_writer(into, body).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written");
+        Problem::new(Kind::INTERNAL, "The server made a mistake.")
+    })
+}
+
 /// Any JSON.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
     let mut written = Vec::with_capacity(USUAL_BYTES);
-    serde_json::to_writer(&mut written, body).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written");
-        Problem::new(Kind::INTERNAL, "The server made a mistake.")
-    })?;
+    write(&mut written, body)?;
     let mut response = Response::new(written.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);

@@ -30,6 +30,7 @@ use crate::audited::Recorded;
 use crate::auth::{self, Access, Auth};
 use crate::error::{Kind, Problem};
 use crate::extract::Call;
+use crate::lane::Short;
 use crate::metrics::RouteMetrics;
 use crate::trace::{self, TraceId};
 use crate::{openapi, routes};
@@ -58,7 +59,7 @@ pub(crate) struct App {
     pub(crate) admission: Admission,
     /// What signing in needs.
     pub(crate) access: Arc<Gate>,
-    auth: Auth,
+    pub(crate) auth: Auth,
 }
 
 impl fmt::Debug for App {
@@ -86,6 +87,8 @@ pub struct Front {
     fixed: Arc<Fixed>,
     /// All routes.
     router: Router,
+    /// The hot route again, for who goes the short way.
+    pub(crate) short: Arc<Short>,
 }
 
 impl Front {
@@ -116,7 +119,8 @@ impl Front {
             auth: Auth::new(admin.digest(), issuer, settings.server.request_timeout),
         });
         let (fixed, router) = site.into_routes(Arc::clone(&app));
-        Ok(Self { app, fixed: Arc::new(fixed), router })
+        let short = Arc::new(Short::new(Arc::clone(&app)));
+        Ok(Self { app, fixed: Arc::new(fixed), router, short })
     }
 
     /// Answers a request.

@@ -70,7 +70,8 @@ impl Recorded {
     }
 }
 
-fn is_recorded(caller: Caller, route: Listed) -> bool {
+/// Whether a call of this route is to be on record.
+pub(crate) fn is_recorded(caller: Caller, route: Listed) -> bool {
     match (caller, route.access) {
         (_, Access::Open | Access::Anyone) | (Caller::Guest, _) => false,
         (Caller::Account { role, .. }, _) => role != Role::Customer,

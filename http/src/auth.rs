@@ -77,6 +77,11 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
+    /// Who has the key that the shop was set up with.
+    fn bootstrap() -> Self {
+        Self::Service { key: ServiceKey::Bootstrap, permissions: Role::Admin.permissions() }
+    }
+
     /// What the caller may do.
     pub(crate) fn permissions(self) -> Permissions {
         match self {
@@ -213,16 +218,47 @@ impl Auth {
         }
     }
 
+    /// Who calls with what these headers hold, if that is known without asking anybody.
+    pub(crate) fn known(
+        &self,
+        authorization: Option<&[u8]>,
+        api_key: Option<&[u8]>,
+        engine: &Engine,
+    ) -> Option<Caller> {
+        let known = match (authorization, api_key) {
+            (None, None) => return Some(Caller::Guest),
+            (Some(token), None) => self.known_token(&Fingerprint::of(bearer(token)?), engine.now())?,
+            (None, Some(key)) => {
+                let (fingerprint, now) = (Fingerprint::of(key), engine.now());
+                if fingerprint.digest() == self.bootstrap {
+                    return Some(Caller::bootstrap());
+                }
+                let known = self.known_key(&fingerprint, now)?;
+                note_use(&known, now, engine, self.patience);
+                known
+            }
+            (Some(_), Some(_)) => return None,
+        };
+        known.watch.ended().is_none().then_some(known.caller)
+    }
+
+    fn known_token(&self, fingerprint: &Fingerprint, now: Millis) -> Option<Known> {
+        // An API key is no access token, wherever it was seen before.
+        self.known.get(fingerprint, now).filter(|known| known.caller.user().is_some())
+    }
+
+    fn known_key(&self, fingerprint: &Fingerprint, now: Millis) -> Option<Known> {
+        // An access token is no API key either.
+        self.known.get(fingerprint, now).filter(|known| known.caller.user().is_none())
+    }
+
     async fn by_token(&self, value: &HeaderValue, engine: &Engine) -> Result<Caller, Problem> {
-        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let Some((_, token)) = token else {
+        let token = bearer(value.as_bytes()).and_then(|token| std::str::from_utf8(token).ok());
+        let Some(token) = token else {
             return Err(invalid_token("Send the access token as \"Bearer\"."));
         };
         let (fingerprint, now) = (Fingerprint::of(token.as_bytes()), engine.now());
-        // An API key is no access token, wherever it was seen before.
-        let known = self.known.get(&fingerprint, now).filter(|known| known.caller.user().is_some());
-        if let Some(known) = known {
+        if let Some(known) = self.known_token(&fingerprint, now) {
             return self.still_good(&known, engine, Kind::INVALID_TOKEN).await;
         }
         let claims = self.issuer.verify(token, now).map_err(|fault| {
@@ -249,12 +285,9 @@ impl Auth {
         let (fingerprint, now) = (Fingerprint::of(text), engine.now());
         // Digests compare in constant time.
         if fingerprint.digest() == self.bootstrap {
-            let permissions = Role::Admin.permissions();
-            return Ok(Caller::Service { key: ServiceKey::Bootstrap, permissions });
+            return Ok(Caller::bootstrap());
         }
-        // An access token is no API key either.
-        let known = self.known.get(&fingerprint, now).filter(|known| known.caller.user().is_none());
-        if let Some(known) = known {
+        if let Some(known) = self.known_key(&fingerprint, now) {
             note_use(&known, now, engine, self.patience);
             return self.still_good(&known, engine, Kind::INVALID_API_KEY).await;
         }
@@ -285,6 +318,13 @@ impl Auth {
         engine.durable(sequence).await?;
         Err(Problem::new(ended, "The credential is no longer good."))
     }
+}
+
+/// The token in `Bearer <token>`.
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let space = authorization.iter().position(|byte| *byte == b' ')?;
+    let (scheme, token) = (&authorization[..space], &authorization[space + 1..]);
+    scheme.eq_ignore_ascii_case(b"bearer").then_some(token)
 }
 
 /// Whether a caller may call a route: the one place where this is enforced.

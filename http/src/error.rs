@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
@@ -171,6 +172,11 @@ impl Problem {
 
     /// The answer to send.
     pub(crate) fn into_response(self, trace: TraceId) -> Response {
+        self.into_whole(trace).map(Body::from)
+    }
+
+    /// The answer to send, its body in one piece.
+    pub(crate) fn into_whole(self, trace: TraceId) -> Response<Vec<u8>> {
         let Content { kind, commit, retry_after_s, replayed, .. } = *self.0;
         let trace = match &self.0.extra {
             Extra::Payment(view, _) => TraceId::of_entity(view.id),
@@ -179,7 +185,7 @@ impl Problem {
         if kind.status.is_server_error() {
             tracing::warn!(code = kind.code, trace_id = %trace, detail = %self.0.detail, "request failed");
         }
-        let mut response = Response::new(self.document(trace).into());
+        let mut response = Response::new(self.document(trace));
         *response.status_mut() = kind.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);

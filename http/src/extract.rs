@@ -245,18 +245,8 @@ impl Taken {
         self.parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
-    /// `application/json`, with no other parameter than `charset=utf-8`.
     fn sends_json(&self) -> bool {
-        let Some(value) = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-            return false;
-        };
-        let mut parts = value.split(';').map(str::trim);
-        let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
-        is_json
-            && parts.all(|parameter| {
-                let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-                name.eq_ignore_ascii_case("charset") && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-            })
+        self.parts.headers.get(CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()))
     }
 
     /// The route that is called.
@@ -436,6 +426,18 @@ async fn discard(mut body: Body) {
     };
     // However it ends, the answer is the same.
     let _ended = timeout(DISCARD_FOR, reading).await;
+}
+
+/// `application/json`, with no other parameter than `charset=utf-8`.
+pub(crate) fn is_json(content_type: &[u8]) -> bool {
+    let Ok(value) = std::str::from_utf8(content_type) else { return false };
+    let mut parts = value.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    is_json
+        && parts.all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            name.eq_ignore_ascii_case("charset") && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
 }
 
 fn too_large(limit: usize) -> Problem {

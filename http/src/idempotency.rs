@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, HeaderValue};
 use relampago_actors::Id;
 use relampago_actors::keys::KeyTag;
+use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
 use crate::auth::Caller;
@@ -27,11 +28,11 @@ impl Key {
         let mut values = headers.get_all(HEADER).iter();
         let Some(value) = values.next() else { return Ok(None) };
         let bytes = value.as_bytes();
-        let least = if caller == Caller::Guest { MIN_LENGTH_OF_GUESTS } else { 1 };
-        if values.next().is_some() || !bytes.iter().all(u8::is_ascii_graphic) || bytes.len() > MAX_LENGTH {
+        if values.next().is_some() || !is_key(bytes) {
             let detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters.";
             return Err(Problem::new(Kind::KEY_INVALID, detail));
         }
+        let least = least_length(caller);
         if bytes.len() < least {
             let detail = format!("The Idempotency-Key needs {least} characters or more.");
             return Err(Problem::new(Kind::KEY_INVALID, detail));
@@ -48,13 +49,31 @@ impl Key {
     /// parts of the path that it leaves open. Both are hashed under the shop's secret: what is
     /// stored tells nobody anything, and ids derived from it cannot be guessed.
     pub(crate) fn tag(&self, secret: &[u8; 32], caller: Caller, place: &[&[u8]], body: &[u8]) -> KeyTag {
-        let scope = caller.scope();
-        let mut scoped = vec![&scope[..], self.0.as_bytes()];
-        scoped.extend(place);
-        let body = Id::keyed(secret, "body", &[body]).0;
-        // The upper half of an id holds its version; the lower one is 62 bits of the hash.
-        KeyTag { key: Id::keyed(secret, "idempotency-key", &scoped).0, body: body as u64 }
+        tag(secret, caller, self.0.as_bytes(), place, body)
     }
+}
+
+/// As [`Key::tag`], for a key that [`is_good`].
+pub(crate) fn tag(secret: &[u8; 32], caller: Caller, key: &[u8], place: &[&[u8]], body: &[u8]) -> KeyTag {
+    let scope = caller.scope();
+    let mut scoped: SmallVec<[&[u8]; 6]> = smallvec![&scope[..], key];
+    scoped.extend_from_slice(place);
+    let body = Id::keyed(secret, "body", &[body]).0;
+    // The upper half of an id holds its version; the lower one is 62 bits of the hash.
+    KeyTag { key: Id::keyed(secret, "idempotency-key", &scoped).0, body: body as u64 }
+}
+
+/// Whether this is a key that this caller may use.
+pub(crate) fn is_good(key: &[u8], caller: Caller) -> bool {
+    is_key(key) && key.len() >= least_length(caller)
+}
+
+fn is_key(key: &[u8]) -> bool {
+    key.len() <= MAX_LENGTH && key.iter().all(u8::is_ascii_graphic)
+}
+
+fn least_length(caller: Caller) -> usize {
+    if caller == Caller::Guest { MIN_LENGTH_OF_GUESTS } else { 1 }
 }
 
 /// The id of what a request makes: the same for the same key, or a new one.

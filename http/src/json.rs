@@ -127,25 +127,35 @@ impl Serialize for Time {
 /// `2024-11-22T00:00:00.007Z`.
 type Rfc3339 = [u8; 24];
 
+/// A second, and its text.
+type Second = (u64, Rfc3339);
+
 thread_local! {
-    /// The second that was written last: most of an answer's times lie in one.
-    static SECOND: Cell<(u64, Rfc3339)> = const { Cell::new((u64::MAX, [0; 24])) };
+    /// The two seconds that were written last: most answers hold times of now, and one when something ends.
+    static SECONDS: Cell<[Second; 2]> = const { Cell::new([(u64::MAX, [0; 24]); 2]) };
 }
 
 fn rfc3339(at: Millis) -> Rfc3339 {
     let (second, millis) = (at / 1000, at % 1000);
-    let (known, mut text) = SECOND.get();
-    if known != second {
-        let written = Text::of(humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs(second)));
-        // Years have four digits until 9999, which humantime sees to.
-        let Ok(written) = Rfc3339::try_from(written.as_bytes()) else { return text };
-        text = written;
-        SECOND.set((second, text));
-    }
+    let known = SECONDS.get();
+    let mut text = match known.iter().find(|(known, _)| *known == second) {
+        Some((_, text)) => *text,
+        None => {
+            let text = second_text(second);
+            SECONDS.set([(second, text), known[0]]);
+            text
+        }
+    };
     for (place, unit) in [(20, 100), (21, 10), (22, 1)] {
         text[place] = b'0' + (millis / unit % 10) as u8;
     }
     text
+}
+
+fn second_text(second: u64) -> Rfc3339 {
+    let written = Text::of(humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs(second)));
+    // Years have four digits until 9999, which humantime sees to: the fallback is never taken.
+    Rfc3339::try_from(written.as_bytes()).unwrap_or([b'0'; 24])
 }
 
 #[cfg(test)]

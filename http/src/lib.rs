@@ -15,7 +15,8 @@
 //! | [`access`] | what signing in is made of: tokens, passwords, throttling |
 //! | `admission` | how many requests are worked on, and how many bodies are arriving |
 //! | `auth`, `audited`, `idempotency`, `trace` | callers, keys, request ids |
-//! | `connection`, `progress` | one connection, what it waits for, and how long |
+//! | `connection`, `progress`, `pace` | one connection, what it waits for, and how long |
+//! | `lane` | the short way of the hot route: from its bytes to the engine and back |
 //! | `refusing` | problems for what hyper cannot read |
 //! | `fuzzing` | for fuzzing alone: the readers of credentials and cursors |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
@@ -38,9 +39,11 @@ mod fields;
 pub mod fuzzing;
 mod idempotency;
 mod json;
+mod lane;
 mod locale;
 pub mod metrics;
 mod openapi;
+mod pace;
 mod page;
 mod progress;
 mod refusing;

@@ -1,13 +1,19 @@
 //! Languages: which one a caller wants, and what statuses are called in it.
 
-use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
+use axum::http::{HeaderMap, HeaderValue};
 use relampago_actors::{order, payment};
 use relampago_config::Locale;
 
 /// The language that the caller likes best among ours, or `fallback`.
 pub(crate) fn preferred(headers: &HeaderMap, fallback: Locale) -> Locale {
-    let ranges = headers.get_all(ACCEPT_LANGUAGE).iter().filter_map(|value| value.to_str().ok());
+    preferred_of(headers.get_all(ACCEPT_LANGUAGE).iter().map(HeaderValue::as_bytes), fallback)
+}
+
+/// As [`preferred`], of the values of `Accept-Language`.
+pub(crate) fn preferred_of<'a>(values: impl Iterator<Item = &'a [u8]>, fallback: Locale) -> Locale {
+    let is_text = |value: &&[u8]| value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte));
+    let ranges = values.filter(is_text).filter_map(|value| std::str::from_utf8(value).ok());
     let mut best = (0, fallback);
     for range in ranges.flat_map(|text| text.split(',')) {
         let (tag, weight) = weighted(range);

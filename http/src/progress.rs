@@ -36,6 +36,8 @@ pub(crate) struct Progress {
     is_ahead: AtomicBool,
     /// Whether a phase has begun since somebody asked.
     is_new: AtomicBool,
+    /// Whether a request was taken away before hyper saw any of it.
+    is_taken: AtomicBool,
 }
 
 impl Progress {
@@ -44,6 +46,7 @@ impl Progress {
             phase: AtomicU8::new(Phase::Fresh as u8),
             is_ahead: AtomicBool::new(false),
             is_new: AtomicBool::new(true),
+            is_taken: AtomicBool::new(false),
         }
     }
 
@@ -54,6 +57,21 @@ impl Progress {
     /// Whether a phase has begun since the last call, be it one of the same name.
     pub(crate) fn take_new(&self) -> bool {
         self.is_new.swap(false, Relaxed)
+    }
+
+    /// Whether what comes now begins a request, of which hyper has nothing yet.
+    pub(crate) fn is_between(&self) -> bool {
+        matches!(self.phase(), Phase::Fresh | Phase::Idle)
+    }
+
+    /// The request that begins is taken away from hyper.
+    pub(crate) fn take(&self) {
+        self.is_taken.store(true, Relaxed);
+    }
+
+    /// Whether one was.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.is_taken.load(Relaxed)
     }
 
     /// hyper has asked for bytes and got so many, 0 if there are none yet.

@@ -1,4 +1,5 @@
-//! A connection on which refusals of unreadable requests are problems too, and which notes how far requests are.
+//! A connection on which refusals of unreadable requests are problems too, which notes how far requests are, and
+//! which keeps back those that go the short way.
 //!
 //! What is not HTTP never reaches a handler: hyper answers it itself, with a bare status line. This stream knows
 //! such an answer by the request id that it lacks (every answer of ours has one) and writes a problem instead.
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::error::{Kind, Problem};
+use crate::lane::BEGINNING;
 use crate::progress::Progress;
 use crate::trace::{REQUEST_ID, TraceId, fresh_request_id};
 
@@ -22,13 +24,25 @@ const LONGEST_BARE: usize = 256;
 pub(crate) struct Refusing {
     stream: TcpStream,
     progress: Arc<Progress>,
+    /// What was read before, and how much of it was passed on.
+    ahead: (Vec<u8>, usize),
+    /// Whether requests for the short way are kept back.
+    gives_way: bool,
+    /// A request, or its beginning, that was kept back.
+    taken: Vec<u8>,
     /// What is written instead of a bare refusal, and how much of it is.
     instead: Option<(Vec<u8>, usize)>,
 }
 
 impl Refusing {
-    pub(crate) fn new(stream: TcpStream, progress: Arc<Progress>) -> Self {
-        Self { stream, progress, instead: None }
+    /// On a stream of which the bytes `ahead` were read already.
+    pub(crate) fn new(stream: TcpStream, ahead: Vec<u8>, gives_way: bool, progress: Arc<Progress>) -> Self {
+        Self { stream, progress, ahead: (ahead, 0), gives_way, taken: Vec::new(), instead: None }
+    }
+
+    /// The stream, and what was kept back.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.taken)
     }
 
     /// Answers a request that was not read to its end, and closes.
@@ -63,8 +77,28 @@ impl AsyncRead for Refusing {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.progress.has_read(buf.filled().len() - before);
+        let this = &mut *self;
+        let (ahead, passed) = &mut this.ahead;
+        if *passed < ahead.len() {
+            let part = &ahead[*passed..][..(ahead.len() - *passed).min(buf.remaining())];
+            buf.put_slice(part);
+            *passed += part.len();
+            this.progress.has_read(part.len());
+            return Poll::Ready(Ok(()));
+        }
+        if !ahead.is_empty() {
+            this.ahead = (Vec::new(), 0);
+        }
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let fresh = &buf.filled()[before..];
+        if this.gives_way && this.progress.is_between() && fresh.starts_with(BEGINNING) {
+            this.taken = fresh.to_vec();
+            buf.set_filled(before);
+            this.progress.take();
+            // Nobody has to be woken: who polls hyper looks for what was taken.
+            return Poll::Pending;
+        }
+        this.progress.has_read(fresh.len());
         read
     }
 }

@@ -22,8 +22,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::access::bootstrap::AdminKey;
 use crate::app::Front;
-use crate::connection::{self, Patience};
+use crate::connection;
 use crate::metrics;
+use crate::pace::Patience;
 
 /// Connections that may wait to be accepted; the kernel's own limit may be lower.
 const BACKLOG: u32 = 4096;

@@ -19,7 +19,12 @@ pub(crate) struct TraceId(u128);
 impl TraceId {
     /// The caller's trace id, if there is a valid `traceparent`.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        parse(headers.get(TRACEPARENT)?.as_bytes())
+        Self::read(headers.get(TRACEPARENT)?.as_bytes())
+    }
+
+    /// The trace id in a valid `traceparent`.
+    pub(crate) fn read(traceparent: &[u8]) -> Option<Self> {
+        parse(traceparent)
     }
 
     /// The one of an answer that is repeated: what is replayed must not name another trace each time.
@@ -63,10 +68,13 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 
 /// The caller's request id if it is sane (1 to 128 visible ASCII characters), or a new one.
 pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(REQUEST_ID).filter(|value| {
-        (1..=MAX_REQUEST_ID).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
-    });
+    let given = headers.get(REQUEST_ID).filter(|value| is_request_id(value.as_bytes()));
     given.cloned().unwrap_or_else(fresh_request_id)
+}
+
+/// Whether a caller's request id is taken over.
+pub(crate) fn is_request_id(value: &[u8]) -> bool {
+    (1..=MAX_REQUEST_ID).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
 }
 
 /// A request id of our own.

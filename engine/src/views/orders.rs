@@ -12,9 +12,12 @@ use crate::api::OrderQuery;
 /// A full queue is folded by whoever adds to it.
 const QUEUE: usize = 1 << 16;
 
+/// An order as it is since an event.
+type Change = (Id, Facets, Sequence);
+
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
-    queue: Mutex<Vec<(Id, Facets, Sequence)>>,
+    queue: Mutex<Vec<Change>>,
     folded: Mutex<Folded>,
 }
 
@@ -25,6 +28,8 @@ struct Folded {
     /// Sorted: few people have so many that an insertion is felt.
     by_user: FxHashMap<Id, Vec<Key>>,
     latest: Sequence,
+    /// The room of the queue before, for the next one.
+    spare: Vec<Change>,
 }
 
 impl Orders {
@@ -45,11 +50,13 @@ impl Orders {
     pub(crate) fn fold(&self) {
         let mut folded = self.folded.lock();
         // Taken under the lock, so that an older change of an order never overwrites a newer one.
-        let changes = std::mem::take(&mut *self.queue.lock());
-        for (id, facets, sequence) in changes {
+        let mut changes = std::mem::take(&mut folded.spare);
+        std::mem::swap(&mut *self.queue.lock(), &mut changes);
+        for (id, facets, sequence) in changes.drain(..) {
             folded.put(id, facets);
             folded.latest = folded.latest.max(sequence);
         }
+        folded.spare = changes;
     }
 
     /// A page of orders, newest first; whether there are more; and the highest sequence of what it shows.

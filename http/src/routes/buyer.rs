@@ -6,10 +6,12 @@ use relampago_actors::order::Buyer;
 use relampago_actors::payment::Method;
 use relampago_actors::personal::Personal;
 use relampago_actors::{Id, Millis};
+use relampago_engine::Engine;
 use utoipa::ToSchema;
 
 use super::person::{self, MAX_ADDRESS_BYTES};
 use super::users::buyer;
+use crate::auth::Caller;
 use crate::error::Problem;
 use crate::extract::Call;
 use crate::fields::{self, Fields};
@@ -46,6 +48,24 @@ impl BuyerBody {
             shipping_address: address.map(str::to_owned),
             payment_method: fields.optional("payment_method", fields::one_of(METHODS)),
         }
+    }
+
+    /// As [`BuyerBody::buyer`], if that can be told at once: the key is at hand, and nothing is refused.
+    pub(super) fn buyer_at_once(self, caller: Caller, engine: &Engine) -> Option<Buyer> {
+        let user = buyer(caller, self.user_id).ok()?;
+        let keys = engine.keys();
+        let seal = |text: &str| {
+            let owner = user.unwrap_or_else(|| guests_of(engine.now()));
+            keys.seal(keys.existing_key_of(owner)?, text).ok()
+        };
+        // The outer `None` is for what cannot be sealed now, the inner for what was not given.
+        let sealed = |text: Option<&str>| text.map_or(Some(None), |text| seal(text).map(Some));
+        Some(Buyer {
+            user,
+            email: sealed(self.email.as_deref())?,
+            shipping_address: sealed(self.shipping_address.as_deref())?,
+            payment_method: self.payment_method,
+        })
     }
 
     /// Who it is, with personal data sealed under the account's key, or under that of all guests of these days.

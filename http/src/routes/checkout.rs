@@ -2,11 +2,12 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use relampago_actors::access::Permission::OrdersPlace;
 use relampago_actors::line::{MAX_LINES, Wanted};
 use relampago_actors::order::{Command, Source};
 use relampago_actors::{Address, Id, Message, cart};
 use relampago_config::Locale;
-use relampago_engine::Answered;
+use relampago_engine::{Answered, Engine};
 use serde::Deserialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Ref, Schema};
@@ -16,11 +17,13 @@ use super::buyer::BuyerBody;
 use super::orders::order;
 use super::wanted::{Item, wanted};
 use crate::answer::{self, Stamp};
+use crate::app::Listed;
+use crate::auth::{Access, Caller};
 use crate::error::{Kind, Problem};
 use crate::etag::ETag;
 use crate::extract::Call;
 use crate::fields::Fields;
-use crate::idempotency::{keyed_id, order_of_cart};
+use crate::idempotency::{self, keyed_id, order_of_cart};
 use crate::json::Order;
 
 /// A purchase as nearly everybody sends it: skus and quantities, and nothing else.
@@ -58,6 +61,16 @@ impl Purchase {
             items.into_iter().map(|item| wanted(item.sku, item.quantity)).collect();
         let items = items.filter(|items| (1..=MAX_LINES).contains(&items.len()))?;
         Some(Self { items, buyer: BuyerBody::default() })
+    }
+
+    /// Reads any purchase.
+    fn parse(body: &[u8]) -> Result<Self, Problem> {
+        if let Some(plain) = Self::plain(body) {
+            return Ok(plain);
+        }
+        let mut fields = Fields::parse(body)?;
+        let purchase = Self::read(&mut fields)?;
+        fields.finish(purchase)
     }
 
     fn read(fields: &mut Fields<'_>) -> Result<Option<Self>, Problem> {
@@ -141,14 +154,7 @@ pub(crate) async fn check_out(mut call: Call) -> Result<Response, Problem> {
 pub(crate) async fn place(mut call: Call) -> Result<Response, Problem> {
     let key = call.required_key()?;
     let body = call.body().await?;
-    let Purchase { items, buyer } = match Purchase::plain(&body) {
-        Some(purchase) => purchase,
-        None => {
-            let mut fields = Fields::parse(&body)?;
-            let purchase = Purchase::read(&mut fields)?;
-            fields.finish(purchase)?
-        }
-    };
+    let Purchase { items, buyer } = Purchase::parse(&body)?;
     let buyer = buyer.buyer(&call).await?;
 
     let tag = call.tag(&key, &body);
@@ -159,6 +165,20 @@ pub(crate) async fn place(mut call: Call) -> Result<Response, Problem> {
     let place = Command::Place { source: Source::Items(items), buyer, tag };
     let answered = call.ask(Address::order(id), Message::Order(place)).await?;
     created(id, &answered, locale)
+}
+
+/// The route of [`place`], and who may call it.
+pub(crate) const PLACE: Listed =
+    Listed { method: "POST", template: "/api/v1/orders", access: Access::Needs(OrdersPlace) };
+
+/// What [`place`] asks for, if that can be told at once; whatever is refused is left to it.
+pub(crate) fn at_once(engine: &Engine, caller: Caller, key: &[u8], body: &[u8]) -> Option<(Id, Command)> {
+    let Purchase { items, buyer } = Purchase::parse(body).ok()?;
+    let buyer = buyer.buyer_at_once(caller, engine)?;
+    let place = [PLACE.method.as_bytes(), PLACE.template.as_bytes()];
+    let tag = idempotency::tag(engine.secret(), caller, key, &place, body);
+    let id = keyed_id(engine.secret(), "order", tag);
+    Some((id, Command::Place { source: Source::Items(items), buyer, tag }))
 }
 
 fn created(id: Id, answered: &Answered, locale: Locale) -> Result<Response, Problem> {

@@ -151,7 +151,7 @@ pub(crate) async fn cancel(mut call: Call) -> Result<Response, Problem> {
     answer::entity(StatusCode::OK, &Order::new(view, locale), etag, Stamp::from(&answered))
 }
 
-pub(super) fn order(reply: &Reply) -> Result<&View, Problem> {
+pub(crate) fn order(reply: &Reply) -> Result<&View, Problem> {
     match reply {
         Reply::Order(view) => Ok(view),
         _ => Err(Problem::unexpected_reply()),

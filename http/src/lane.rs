@@ -1,0 +1,299 @@
+//! The short way of the hot route: a purchase goes from its bytes to the engine, and from the engine's answer to
+//! bytes, in the connection's own task and without a copy on the heap of what the client sent.
+//!
+//! Nothing is refused here that was not asked of the engine: whatever is out of the ordinary, wrong or not here as a
+//! whole is left, with the bytes that were read, to the long way through hyper and the router, which knows what to
+//! make of it. What both do is one code: who calls, what a purchase is, which order a key makes.
+
+mod head;
+mod writing;
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use relampago_actors::{Address, Id, Message};
+use relampago_config::Locale;
+use relampago_engine::{Answered, AskError, Asked};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::admission::Place;
+use crate::app::App;
+use crate::audited;
+use crate::auth::permit;
+use crate::error::Problem;
+use crate::extract::is_json;
+use crate::metrics::RouteMetrics;
+use crate::pace::Pace;
+use crate::routes::checkout::{self, PLACE};
+use crate::trace::{TraceId, is_request_id};
+use crate::{idempotency, locale};
+
+pub(crate) use head::BEGINNING;
+use head::Simple;
+
+/// A longer request goes the long way, bytes.
+const LONGEST: usize = 8 * 1024;
+/// What the longest usual answer takes; room for a longer one is given back.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// What a thread reads into and writes into, for one connection after the other: never held while waiting.
+struct Scratch {
+    input: Box<[u8]>,
+    body: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        input: vec![0; LONGEST].into(),
+        body: Vec::new(),
+        answer: Vec::new(),
+    });
+}
+
+/// What all connections share of the short way.
+pub(crate) struct Short {
+    app: Arc<App>,
+    metrics: RouteMetrics,
+}
+
+impl std::fmt::Debug for Short {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Short").finish_non_exhaustive()
+    }
+}
+
+/// A request that was taken, and what its answer needs.
+struct Taken {
+    asked: Result<(Asked, Place), Problem>,
+    id: Id,
+    locale: Locale,
+    /// The caller's, if there is one.
+    request_id: Option<Box<[u8]>>,
+    trace: Option<TraceId>,
+    began: Instant,
+}
+
+impl Short {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        Self { app, metrics: RouteMetrics::new(PLACE.method, PLACE.template) }
+    }
+
+    /// Takes the request that `bytes` begin with and sends it on its way; gives its length as well. `None` if it has
+    /// to go the long way.
+    fn take(&self, bytes: &[u8]) -> Option<(Taken, usize)> {
+        let began = Instant::now();
+        let app = &self.app;
+        let simple = head::read(bytes)?;
+        let caller = app.auth.known(simple.authorization, simple.api_key, &app.engine)?;
+        permit(caller, PLACE.access).ok()?;
+        let key = simple.idempotency_key.filter(|key| idempotency::is_good(key, caller))?;
+        if audited::is_recorded(caller, PLACE)
+            || simple.body.len() > app.body_limit
+            || !simple.content_type.is_some_and(is_json)
+        {
+            return None;
+        }
+        let (id, asked) = match app.admission.admit() {
+            Err(full) => (Id(0), Err(full)),
+            Ok(place) => {
+                let (id, command) = checkout::at_once(&app.engine, caller, key, simple.body)?;
+                let asked = app.engine.begin(Address::order(id), caller.party(), Message::Order(command));
+                (id, asked.map(|asked| (asked, place)).map_err(Problem::from))
+            }
+        };
+        let Simple { accept_language, request_id, traceparent, length, .. } = simple;
+        let taken = Taken {
+            asked,
+            id,
+            locale: locale::preferred_of(accept_language.into_iter(), app.locale),
+            request_id: request_id.filter(|given| is_request_id(given)).map(Into::into),
+            trace: traceparent.and_then(TraceId::read),
+            began,
+        };
+        Some((taken, length))
+    }
+
+    /// Writes the answer to what was taken.
+    fn answer(&self, taken: Taken, answer: Result<Answered, Problem>, is_last: bool, scratch: &mut Scratch) {
+        let Taken { id, locale, request_id, trace, began, .. } = taken;
+        let (body, out) = (&mut scratch.body, &mut scratch.answer);
+        out.clear();
+        let now = self.app.engine.now();
+        let tail = writing::Tail { request_id: request_id.as_deref(), now, is_last };
+        let created = answer.and_then(|answered| writing::created(out, body, id, &answered, locale, &tail));
+        let status = match created {
+            Ok(status) => status,
+            Err(problem) => {
+                out.clear();
+                let response = problem.into_whole(trace.unwrap_or_else(TraceId::fresh));
+                writing::whole(out, &response, &tail);
+                response.status()
+            }
+        };
+        self.metrics.record(status, began.elapsed());
+    }
+}
+
+/// Why a connection left the short way.
+pub(crate) enum Left {
+    /// There is nothing more to do on it.
+    Closed,
+    /// What begins with these bytes goes the long way.
+    Bytes(Vec<u8>),
+}
+
+/// What comes of waiting for a client.
+enum Next {
+    Request(Taken),
+    Left(Left),
+}
+
+/// A connection on the short way.
+pub(crate) struct Lane<'a> {
+    stream: &'a mut TcpStream,
+    short: &'a Short,
+    pace: &'a mut Pace,
+    /// Read, and not yet looked at.
+    ahead: Vec<u8>,
+}
+
+impl<'a> Lane<'a> {
+    /// On a stream of which the bytes `ahead` were read already.
+    pub(crate) fn new(
+        stream: &'a mut TcpStream,
+        short: &'a Short,
+        pace: &'a mut Pace,
+        ahead: Vec<u8>,
+    ) -> Self {
+        Self { stream, short, pace, ahead }
+    }
+
+    /// Serves requests until one goes the long way, or the connection ends; gives how many were served as well.
+    pub(crate) async fn run(mut self) -> (Left, u64) {
+        let mut served = 0;
+        loop {
+            match self.serve_one().await {
+                ControlFlow::Continue(()) => served += 1,
+                ControlFlow::Break(left) => return (left, served),
+            }
+        }
+    }
+
+    async fn serve_one(&mut self) -> ControlFlow<Left> {
+        let until = Instant::now() + self.pace.patience_with_idle();
+        let mut taken = match poll_fn(|cx| self.poll_next(cx, until)).await {
+            Next::Request(taken) => taken,
+            Next::Left(left) => return ControlFlow::Break(left),
+        };
+        let answer = match std::mem::replace(&mut taken.asked, Err(Problem::overloaded())) {
+            Err(problem) => Err(problem),
+            Ok((asked, place)) => {
+                let answer = self.wait_for(asked, taken.began).await;
+                drop(place);
+                answer.map_err(Problem::from)
+            }
+        };
+        let is_last = self.short.app.admission.is_draining();
+        let unwritten = SCRATCH.with_borrow_mut(|scratch| {
+            self.short.answer(taken, answer, is_last, scratch);
+            let unwritten = self.write(&scratch.answer);
+            scratch.answer.shrink_to(ANSWER_BYTES);
+            scratch.body.shrink_to(ANSWER_BYTES);
+            unwritten
+        });
+        let written = match unwritten {
+            Ok(None) => Ok(()),
+            Ok(Some(rest)) => self.stream.write_all(&rest).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::debug!(%error, "connection ended");
+            return ControlFlow::Break(Left::Closed);
+        }
+        if is_last { ControlFlow::Break(Left::Closed) } else { ControlFlow::Continue(()) }
+    }
+
+    /// The next request, or why there is none.
+    fn poll_next(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<Next> {
+        if !self.ahead.is_empty() {
+            let ahead = std::mem::take(&mut self.ahead);
+            return Poll::Ready(self.look_at(&ahead));
+        }
+        let read = SCRATCH.with_borrow_mut(|scratch| {
+            let mut input = ReadBuf::new(&mut scratch.input);
+            ready!(Pin::new(&mut *self.stream).poll_read(cx, &mut input))?;
+            Poll::Ready(Ok::<_, io::Error>(match input.filled() {
+                [] => Next::Left(Left::Closed),
+                bytes => self.look_at(bytes),
+            }))
+        });
+        match read {
+            Poll::Ready(Ok(next)) => Poll::Ready(next),
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "connection ended");
+                Poll::Ready(Next::Left(Left::Closed))
+            }
+            Poll::Pending => self.pace.poll_end(cx, until).map(|()| Next::Left(Left::Closed)),
+        }
+    }
+
+    /// Takes the request in `bytes`, which are not empty.
+    fn look_at(&mut self, bytes: &[u8]) -> Next {
+        self.pace.has_begun();
+        match self.short.take(bytes) {
+            None => Next::Left(Left::Bytes(bytes.to_vec())),
+            Some((taken, length)) => {
+                self.ahead = bytes[length..].to_vec();
+                Next::Request(taken)
+            }
+        }
+    }
+
+    async fn wait_for(&mut self, mut asked: Asked, began: Instant) -> Result<Answered, AskError> {
+        let until = began + self.patience();
+        let answer = poll_fn(|cx| match Pin::new(&mut asked).poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => self.pace.poll_until(cx, until).map(|()| None),
+        });
+        match answer.await {
+            Some(answer) => answer,
+            None => Err(asked.too_late()),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.short.app.request_timeout
+    }
+
+    /// Writes what the kernel takes at once; gives the rest.
+    fn write(&self, answer: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let written = match self.stream.try_write(answer) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        Ok((written < answer.len()).then(|| answer[written..].to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes;
+
+    #[test]
+    fn the_hot_route_is_one_of_the_routes() {
+        assert!(routes::site().listed().contains(&PLACE));
+        let beginning = format!("{} {} HTTP/1.1\r\n", PLACE.method, PLACE.template);
+        assert_eq!(BEGINNING, beginning.as_bytes());
+    }
+}
