@@ -45,10 +45,18 @@ fuzz TARGET SECONDS="60":
     mkdir -p target/corpus/{{ TARGET }}
     cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ TARGET }} target/corpus/{{ TARGET }} tests/fuzz/seeds/{{ TARGET }} -- -max_total_time={{ SECONDS }}
 
-# Micro benches of the parts.
+# Micro benches of the parts; `just speed` and `just curves` are about the whole.
 bench *ARGS:
-    cargo bench -p relampago-benches {{ ARGS }}
+    cargo bench -p relampago-benches --bench engine --bench parts {{ ARGS }}
 
 # Licences, advisories and sources of what we depend on.
 deny:
     cargo deny check
+
+# The engine beside the ceiling of HTTP and two shops on PostgreSQL, and its targets: `just speed --help`.
+speed *ARGS:
+    cargo bench -p relampago-benches --bench speed -- {{ ARGS }}
+
+# How checkouts scale with threads, connections, skus and orders; pictures in benches/curves.
+curves *ARGS:
+    cargo bench -p relampago-benches --bench curves -- {{ ARGS }}

@@ -1,2 +1,3 @@
-//! Criterion benches of the engine and of the parts of a checkout, and what access costs the whole server; the load
-//! tester stands in `load/`.
+//! Criterion benches of the engine and of the parts of a checkout, what access costs the whole server, and how the
+//! whole stands beside others (`speed`) and scales (`curves`); these two are built in `speed/`, what they compare with
+//! stands in `baselines/`, the load tester in `load/`.

@@ -13,8 +13,8 @@ use crate::support::Shop;
 const BUYERS: usize = 40;
 const UNITS: i64 = 1_000;
 
-/// Builds what makes `fdatasync` fail.
-fn failing_sync(folder: &Path) -> String {
+/// Builds what makes `fdatasync` fail, or stall.
+pub(crate) fn failing_sync(folder: &Path) -> String {
     let library = folder.join("failing_sync.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("failing_disk/failing_sync.c");
     let mut build = Command::new("cc");

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use relampago_load::Request;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::api::{key, product};
-use crate::support::{API_KEY, Shop};
+use crate::api::{get, key, product, send};
+use crate::failing_disk::failing_sync;
+use crate::support::{API_KEY, Shop, eventually};
 
 /// An answer, taken apart.
 #[derive(Debug)]
@@ -211,4 +213,72 @@ async fn a_connection_that_bought_does_not_hold_up_the_drain() {
     let mut rest = Vec::new();
     line.0.read_to_end(&mut rest).await.unwrap();
     assert_eq!(rest, b"");
+}
+
+#[tokio::test]
+async fn a_body_that_is_owed_is_no_request() {
+    let shop = Shop::open(&[]).await;
+    let mut staff = shop.staff();
+    product(&mut staff, "HIDE", "1.00", 10).await;
+    let body = json!({"items": [{"sku": "HIDE", "quantity": 1}]}).to_string();
+    let head = "POST /api/v1/orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n";
+    let hidden = format!("{head}Idempotency-Key: {}\r\nContent-Length: {}\r\n\r\n{body}", key(), body.len());
+    let mut line = Line::to(&shop).await;
+    // Refused by its head; what comes then is its body, whatever it looks like.
+    let stranger = format!("X-API-Key: nobody's\r\nIdempotency-Key: {}\r\n", key());
+    line.send(&format!("{head}{stranger}Content-Length: {}\r\n\r\n", hidden.len())).await;
+    assert_eq!(line.answer().await.status, "HTTP/1.1 401 Unauthorized");
+    // The server may have closed before it is all written.
+    let _closed = line.0.write_all(hidden.as_bytes()).await;
+    let mut rest = Vec::new();
+    let _reset = line.0.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"");
+    assert_eq!(get(&mut staff, "/api/v1/inventory/HIDE").await["available"], 10);
+}
+
+#[tokio::test]
+async fn who_hangs_up_while_the_disk_is_busy_holds_no_place() {
+    let mut shop = Shop::open(&[("SERVER__MAX_IN_FLIGHT", "2")]).await;
+    let (mut staff, mut guest) = (shop.staff(), shop.guest());
+    let stall = shop.data().with_extension("stalling");
+    shop.run_with("LD_PRELOAD", &failing_sync(stall.parent().unwrap()));
+    shop.run_with("STALLING_SYNC", stall.to_str().unwrap());
+    shop.crash().await;
+    product(&mut staff, "SLOW", "1.00", 10).await;
+    let body = json!({"items": [{"sku": "SLOW", "quantity": 1}]}).to_string();
+    let head = "POST /api/v1/orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n";
+    let purchase =
+        |key: &str| format!("{head}Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    std::fs::write(&stall, "").unwrap();
+    let keys = [key(), key()];
+    let mut lines = Vec::new();
+    for key in &keys {
+        let mut line = Line::to(&shop).await;
+        line.send(&purchase(key)).await;
+        lines.push(line);
+    }
+    let in_flight = async |guest: &mut _, count: usize| {
+        let gauge = format!("http_requests_in_flight {count}");
+        eventually(&gauge, async || {
+            let metrics = send(guest, Request::get("/metrics")).await;
+            String::from_utf8_lossy(&metrics.body).contains(&gauge).then_some(())
+        })
+        .await;
+    };
+    in_flight(&mut guest, 2).await;
+    let mut late = Line::to(&shop).await;
+    late.send(&purchase(&key())).await;
+    assert_eq!(late.answer().await.body["code"], "overloaded");
+    drop(lines);
+    in_flight(&mut guest, 0).await;
+    std::fs::remove_file(&stall).unwrap();
+    // What they had sent was bought all the same, once; the engine has room again once the disk is back.
+    for key in &keys {
+        eventually("what was sent is bought", async || {
+            late.send(&purchase(key)).await;
+            (late.answer().await.status == "HTTP/1.1 201 Created").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(get(&mut staff, "/api/v1/inventory/SLOW").await["available"], 8);
 }

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{MetadataCommand, Package};
 
 /// The workspace crates that each crate may depend on, tests and build included; `None` is any.
-const IMPORTS: [(&str, Option<&[&str]>); 10] = [
+const IMPORTS: [(&str, Option<&[&str]>); 12] = [
     ("relampago-actors", Some(&[])),
     ("relampago-snapshots", Some(&[])),
     ("relampago-config", Some(&[])),
     ("relampago-load", Some(&[])),
+    ("relampago-baselines", Some(&[])),
+    ("relampago-speed", Some(&["relampago-load"])),
     (
         "relampago-engine",
         Some(&[
@@ -53,9 +55,19 @@ const HOMES: [(&str, &[&str]); 4] = [
     // The key ring is a JSON file too.
     (
         "serde_json",
-        &["relampago-http", "relampago-keys", "relampago-load", "relampago-tests", "relampago-benches"],
+        &[
+            "relampago-http",
+            "relampago-keys",
+            "relampago-load",
+            "relampago-speed",
+            "relampago-tests",
+            "relampago-benches",
+        ],
     ),
-    ("axum", &["relampago-http", "relampago-load", "relampago-tests", "relampago-benches"]),
+    (
+        "axum",
+        &["relampago-http", "relampago-load", "relampago-baselines", "relampago-tests", "relampago-benches"],
+    ),
     ("ractor", &["relampago-engine", "relampago-benches", "relampago-tests"]),
 ];
 

@@ -6,11 +6,11 @@ use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -80,11 +80,13 @@ impl LongWay {
         let stream = TokioIo::new(Refusing::new(stream, ahead, gives_way, Arc::clone(&progress)));
         let mut quiet = Quiet::new(patience, Arc::clone(&progress));
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            progress.has_head();
+            progress.has_head(request.body().is_end_stream());
             request.extensions_mut().insert(Peer(peer));
             let (front, progress) = (front.clone(), Arc::clone(&progress));
+            let arriving = Arc::clone(&progress);
             async move {
-                let response = front.handle(request.map(Body::new)).await;
+                let request = request.map(|body| Body::new(Arriving { body, progress: arriving }));
+                let response = front.handle(request).await;
                 Ok::<_, Infallible>(response.map(|body| Answer { body, progress }))
             }
         });
@@ -92,6 +94,8 @@ impl LongWay {
         let mut connection =
             http1::Builder::new().header_read_timeout(None).serve_connection(stream, service);
         let ended = tokio::select! {
+            // First, so that hyper has what was read before it is told to end.
+            biased;
             ended = quiet.cut(&mut connection) => ended,
             () = pace.stopped() => {
                 Pin::new(&mut connection).graceful_shutdown();
@@ -173,6 +177,36 @@ impl Quiet {
             self.timer.as_mut().reset(Instant::now() + limit);
         }
         self.timer.as_mut().poll(cx)
+    }
+}
+
+/// A request's body, as it arrives.
+struct Arriving {
+    body: Incoming,
+    progress: Arc<Progress>,
+}
+
+impl hyper::body::Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.progress.has_body();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -15,14 +15,14 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use relampago_actors::{Address, Id, Message};
 use relampago_config::Locale;
 use relampago_engine::{Answered, AskError, Asked};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, timeout};
 
 use crate::admission::Place;
 use crate::app::App;
@@ -40,7 +40,7 @@ pub(crate) use head::BEGINNING;
 use head::Simple;
 
 /// A longer request goes the long way, bytes.
-const LONGEST: usize = 8 * 1024;
+pub(crate) const LONGEST: usize = 8 * 1024;
 /// What the longest usual answer takes; room for a longer one is given back.
 const ANSWER_BYTES: usize = 64 * 1024;
 
@@ -71,9 +71,8 @@ impl std::fmt::Debug for Short {
     }
 }
 
-/// A request that was taken, and what its answer needs.
+/// What a request's answer needs of it.
 struct Taken {
-    asked: Result<(Asked, Place), Problem>,
     id: Id,
     locale: Locale,
     /// The caller's, if there is one.
@@ -89,7 +88,7 @@ impl Short {
 
     /// Takes the request that `bytes` begin with and sends it on its way; gives its length as well. `None` if it has
     /// to go the long way.
-    fn take(&self, bytes: &[u8]) -> Option<(Taken, usize)> {
+    fn take(&self, bytes: &[u8]) -> Option<(Begun, Taken, usize)> {
         let began = Instant::now();
         let app = &self.app;
         let simple = head::read(bytes)?;
@@ -112,14 +111,13 @@ impl Short {
         };
         let Simple { accept_language, request_id, traceparent, length, .. } = simple;
         let taken = Taken {
-            asked,
             id,
             locale: locale::preferred_of(accept_language.into_iter(), app.locale),
             request_id: request_id.filter(|given| is_request_id(given)).map(Into::into),
             trace: traceparent.and_then(TraceId::read),
             began,
         };
-        Some((taken, length))
+        Some((asked, taken, length))
     }
 
     /// Writes the answer to what was taken.
@@ -127,8 +125,7 @@ impl Short {
         let Taken { id, locale, request_id, trace, began, .. } = taken;
         let (body, out) = (&mut scratch.body, &mut scratch.answer);
         out.clear();
-        let now = self.app.engine.now();
-        let tail = writing::Tail { request_id: request_id.as_deref(), now, is_last };
+        let tail = writing::Tail { request_id: request_id.as_deref(), is_last };
         let created = answer.and_then(|answered| writing::created(out, body, id, &answered, locale, &tail));
         let status = match created {
             Ok(status) => status,
@@ -151,9 +148,12 @@ pub(crate) enum Left {
     Bytes(Vec<u8>),
 }
 
+/// A command on its way, with its place among those, or why it is not.
+type Begun = Result<(Asked, Place), Problem>;
+
 /// What comes of waiting for a client.
 enum Next {
-    Request(Taken),
+    Request(Begun, Taken),
     Left(Left),
 }
 
@@ -181,6 +181,8 @@ impl<'a> Lane<'a> {
     pub(crate) async fn run(mut self) -> (Left, u64) {
         let mut served = 0;
         loop {
+            // What is refused is answered without a wait: a client that sends on and on gets no more than its share.
+            consume_budget().await;
             match self.serve_one().await {
                 ControlFlow::Continue(()) => served += 1,
                 ControlFlow::Break(left) => return (left, served),
@@ -190,15 +192,16 @@ impl<'a> Lane<'a> {
 
     async fn serve_one(&mut self) -> ControlFlow<Left> {
         let until = Instant::now() + self.pace.patience_with_idle();
-        let mut taken = match poll_fn(|cx| self.poll_next(cx, until)).await {
-            Next::Request(taken) => taken,
+        let (begun, taken) = match poll_fn(|cx| self.poll_next(cx, until)).await {
+            Next::Request(begun, taken) => (begun, taken),
             Next::Left(left) => return ControlFlow::Break(left),
         };
-        let answer = match std::mem::replace(&mut taken.asked, Err(Problem::overloaded())) {
+        let answer = match begun {
             Err(problem) => Err(problem),
             Ok((asked, place)) => {
                 let answer = self.wait_for(asked, taken.began).await;
                 drop(place);
+                let Some(answer) = answer else { return ControlFlow::Break(Left::Closed) };
                 answer.map_err(Problem::from)
             }
         };
@@ -212,7 +215,10 @@ impl<'a> Lane<'a> {
         });
         let written = match unwritten {
             Ok(None) => Ok(()),
-            Ok(Some(rest)) => self.stream.write_all(&rest).await,
+            Ok(Some(rest)) => {
+                let written = timeout(self.pace.patience.idle, self.stream.write_all(&rest)).await;
+                written.unwrap_or_else(|late| Err(late.into()))
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = written {
@@ -251,27 +257,41 @@ impl<'a> Lane<'a> {
         self.pace.has_begun();
         match self.short.take(bytes) {
             None => Next::Left(Left::Bytes(bytes.to_vec())),
-            Some((taken, length)) => {
+            Some((begun, taken, length)) => {
                 self.ahead = bytes[length..].to_vec();
-                Next::Request(taken)
+                Next::Request(begun, taken)
             }
         }
     }
 
-    async fn wait_for(&mut self, mut asked: Asked, began: Instant) -> Result<Answered, AskError> {
-        let until = began + self.patience();
-        let answer = poll_fn(|cx| match Pin::new(&mut asked).poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => self.pace.poll_until(cx, until).map(|()| None),
+    /// The engine's answer; `None` if the client has gone meanwhile.
+    async fn wait_for(&mut self, mut asked: Asked, began: Instant) -> Option<Result<Answered, AskError>> {
+        let until = began + self.short.app.request_timeout;
+        let mut is_late = false;
+        let answer = poll_fn(|cx| {
+            if let Poll::Ready(answer) = Pin::new(&mut asked).poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            if self.poll_gone(cx) {
+                return Poll::Ready(None);
+            }
+            is_late = self.pace.poll_until(cx, until).is_ready();
+            if is_late { Poll::Ready(None) } else { Poll::Pending }
         });
-        match answer.await {
-            Some(answer) => answer,
-            None => Err(asked.too_late()),
-        }
+        let answer = answer.await;
+        if is_late { Some(Err(asked.too_late())) } else { answer }
     }
 
-    fn patience(&self) -> Duration {
-        self.short.app.request_timeout
+    /// Whether the client has hung up, as far as can be seen without reading on. As a rule nothing is there, and this
+    /// only asks to be woken.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        let mut next = ReadBuf::new(&mut byte);
+        match self.stream.poll_peek(cx, &mut next) {
+            Poll::Ready(Ok(bytes)) => bytes == 0,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
     }
 
     /// Writes what the kernel takes at once; gives the rest.

@@ -18,11 +18,13 @@
 //! | `connection`, `progress`, `pace` | one connection, what it waits for, and how long |
 //! | `lane` | the short way of the hot route: from its bytes to the engine and back |
 //! | `refusing` | problems for what hyper cannot read |
+//! | [`allocator`] | where memory comes from, and when it goes back |
 //! | `fuzzing` | for fuzzing alone: the readers of credentials and cursors |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
 
 pub mod access;
 mod admission;
+pub mod allocator;
 mod answer;
 pub mod app;
 mod audited;

@@ -36,6 +36,8 @@ pub(crate) struct Progress {
     is_ahead: AtomicBool,
     /// Whether a phase has begun since somebody asked.
     is_new: AtomicBool,
+    /// Whether the last request's body was not read to its end: what comes then may be of it.
+    owes_body: AtomicBool,
     /// Whether a request was taken away before hyper saw any of it.
     is_taken: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl Progress {
             phase: AtomicU8::new(Phase::Fresh as u8),
             is_ahead: AtomicBool::new(false),
             is_new: AtomicBool::new(true),
+            owes_body: AtomicBool::new(false),
             is_taken: AtomicBool::new(false),
         }
     }
@@ -61,7 +64,7 @@ impl Progress {
 
     /// Whether what comes now begins a request, of which hyper has nothing yet.
     pub(crate) fn is_between(&self) -> bool {
-        matches!(self.phase(), Phase::Fresh | Phase::Idle)
+        matches!(self.phase(), Phase::Fresh | Phase::Idle) && !self.owes_body.load(Relaxed)
     }
 
     /// The request that begins is taken away from hyper.
@@ -84,8 +87,14 @@ impl Progress {
         }
     }
 
-    /// A head is complete; behind it there may be more.
-    pub(crate) fn has_head(&self) {
+    /// The last of a request's body is here.
+    pub(crate) fn has_body(&self) {
+        self.owes_body.store(false, Relaxed);
+    }
+
+    /// A head is complete, and the request with it if it `is_whole`; behind it there may be more.
+    pub(crate) fn has_head(&self, is_whole: bool) {
+        self.owes_body.store(!is_whole, Relaxed);
         self.is_ahead.store(true, Relaxed);
         self.enter(Phase::Running);
     }
@@ -121,7 +130,7 @@ mod tests {
             &|| progress.has_flushed(),
             &|| progress.has_read(20),
             &|| progress.has_read(0),
-            &|| progress.has_head(),
+            &|| progress.has_head(true),
             &|| progress.has_read(0),
             &|| progress.has_flushed(),
             &|| progress.has_answer(),
@@ -142,12 +151,32 @@ mod tests {
         {
             let progress = Progress::new();
             progress.has_read(99);
-            progress.has_head();
+            progress.has_head(true);
             reads.iter().for_each(|bytes| progress.has_read(*bytes));
             progress.has_answer();
             progress.has_flushed();
             assert_eq!(progress.phase(), expected, "{reads:?}");
         }
+    }
+
+    #[test]
+    fn no_request_begins_while_a_body_is_owed() {
+        let progress = Progress::new();
+        assert!(progress.is_between());
+        let answered = || {
+            progress.has_read(0);
+            progress.has_answer();
+            progress.has_flushed();
+        };
+        progress.has_read(9);
+        progress.has_head(false);
+        answered();
+        assert_eq!((progress.phase(), progress.is_between()), (Phase::Idle, false));
+        progress.has_body();
+        assert!(progress.is_between());
+        progress.has_head(true);
+        answered();
+        assert!(progress.is_between());
     }
 
     #[test]

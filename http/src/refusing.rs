@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::error::{Kind, Problem};
-use crate::lane::BEGINNING;
+use crate::lane::{BEGINNING, LONGEST};
 use crate::progress::Progress;
 use crate::trace::{REQUEST_ID, TraceId, fresh_request_id};
 
@@ -91,7 +91,8 @@ impl AsyncRead for Refusing {
         }
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         let fresh = &buf.filled()[before..];
-        if this.gives_way && this.progress.is_between() && fresh.starts_with(BEGINNING) {
+        let is_short = fresh.len() <= LONGEST && fresh.starts_with(BEGINNING);
+        if this.gives_way && this.progress.is_between() && is_short {
             this.taken = fresh.to_vec();
             buf.set_filled(before);
             this.progress.take();

@@ -21,6 +21,7 @@ use tokio::time::{interval, sleep, timeout};
 use tracing_subscriber::EnvFilter;
 
 use crate::access::bootstrap::AdminKey;
+use crate::allocator;
 use crate::app::Front;
 use crate::connection;
 use crate::metrics;
@@ -44,6 +45,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     if settings.server.worker_threads > 0 {
         builder.worker_threads(settings.server.worker_threads);
     }
+    builder.on_thread_park(allocator::tidy);
     let runtime = builder.enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(serve(settings))
 }

@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::fmt::Display;
 use std::io::Write;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LOCATION, VARY};
 use axum::http::{HeaderName, Response, StatusCode};
 use httpdate::HttpDate;
-use relampago_actors::{Id, Millis};
+use relampago_actors::Id;
 use relampago_config::Locale;
 use relampago_engine::Answered;
 
@@ -23,7 +23,6 @@ use crate::trace::{REQUEST_ID, fresh_request_id};
 pub(super) struct Tail<'a> {
     /// The caller's, if there is one.
     pub(super) request_id: Option<&'a [u8]>,
-    pub(super) now: Millis,
     /// Whether the connection ends with this answer.
     pub(super) is_last: bool,
 }
@@ -83,7 +82,7 @@ fn end(out: &mut Vec<u8>, tail: &Tail<'_>, body: &[u8]) {
     if tail.is_last {
         header(out, &CONNECTION, b"close");
     }
-    header(out, &DATE, &date(tail.now));
+    header(out, &DATE, &date(now()));
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
 }
@@ -109,8 +108,15 @@ thread_local! {
     static NOW: Cell<(u64, Date)> = const { Cell::new((u64::MAX, [b' '; 29])) };
 }
 
-fn date(now: Millis) -> Date {
-    let second = now / 1000;
+#[expect(clippy::disallowed_methods, reason = "a message is dated by the wall clock, not by the shop's")]
+fn now() -> Duration {
+    // A clock before 1970 is written as 1970.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// When a message was sent, since 1970.
+fn date(now: Duration) -> Date {
+    let second = now.as_secs();
     let (known, mut text) = NOW.get();
     if known != second {
         // Every date has the same length.
@@ -131,7 +137,7 @@ mod tests {
     fn an_answer_is_written_with_all_its_headers() {
         let problem = Problem::overloaded().into_whole(TraceId::fresh());
         let mut out = Vec::new();
-        whole(&mut out, &problem, &Tail { request_id: Some(b"mine"), now: 0, is_last: true });
+        whole(&mut out, &problem, &Tail { request_id: Some(b"mine"), is_last: true });
         let text = String::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let mut lines = head.split("\r\n");
@@ -153,8 +159,8 @@ mod tests {
     #[test]
     fn the_date_is_that_of_the_second() {
         for _ in 0..2 {
-            assert_eq!(&date(784_111_777_999), b"Sun, 06 Nov 1994 08:49:37 GMT");
-            assert_eq!(&date(0), b"Thu, 01 Jan 1970 00:00:00 GMT");
+            assert_eq!(&date(Duration::from_millis(784_111_777_999)), b"Sun, 06 Nov 1994 08:49:37 GMT");
+            assert_eq!(&date(Duration::ZERO), b"Thu, 01 Jan 1970 00:00:00 GMT");
         }
     }
 }

@@ -54,10 +54,9 @@ impl BuyerBody {
     pub(super) fn buyer_at_once(self, caller: Caller, engine: &Engine) -> Option<Buyer> {
         let user = buyer(caller, self.user_id).ok()?;
         let keys = engine.keys();
-        let seal = |text: &str| {
-            let owner = user.unwrap_or_else(|| guests_of(engine.now()));
-            keys.seal(keys.existing_key_of(owner)?, text).ok()
-        };
+        // Once: an order's data lies under one key, also where the period of guests ends.
+        let owner = user.unwrap_or_else(|| guests_of(engine.now()));
+        let seal = |text: &str| keys.seal(keys.existing_key_of(owner)?, text).ok();
         // The outer `None` is for what cannot be sealed now, the inner for what was not given.
         let sealed = |text: Option<&str>| text.map_or(Some(None), |text| seal(text).map(Some));
         Some(Buyer {
