@@ -57,6 +57,9 @@ fn decode<T: serde::de::DeserializeOwned>(expected: RecordType, record: &[u8]) -
     codec::decode_payload(payload)
 }
 
+/// Room that is kept for the next state, bytes.
+const PACKING_BYTES: usize = 64 * 1024;
+
 thread_local! {
     /// Where states are encoded: many wait in memory to be stored, and each in no more than it needs.
     static PACKING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -369,6 +372,8 @@ impl<E: Hostable> Hosted for Live<E> {
             let state_at = scratch.len() as u32;
             codec::encode(E::STATE, &self.state, scratch)?;
             let bytes = scratch.as_slice().into();
+            // The state of a product that many hold is larger than all others together.
+            scratch.shrink_to(PACKING_BYTES);
             Ok(Packed { covers: self.sequence, owes: index.owes, bytes, state_at })
         })
     }

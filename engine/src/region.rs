@@ -348,6 +348,11 @@ impl Region {
         self.resting.iter().map(|resting| (*resting.key(), resting.value().clone())).collect()
     }
 
+    /// Gives back the room of states that rested here before.
+    pub(crate) fn shrink_resting(&self) {
+        self.resting.shrink_to_fit();
+    }
+
     pub(crate) fn resting_count(&self) -> usize {
         self.resting.len()
     }

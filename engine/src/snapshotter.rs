@@ -49,6 +49,10 @@ pub(crate) fn store_resting(node: &Node) -> Result<(), StorageError> {
             node.region.stored(*at, resting.packed.covers);
         }
     }
+    // Under load there are others by now, which need the room.
+    if !resting.is_empty() && node.region.resting_count() == 0 {
+        node.region.shrink_resting();
+    }
     Ok(())
 }
 

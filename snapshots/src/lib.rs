@@ -21,6 +21,7 @@
 pub mod archive;
 mod barrier;
 pub mod codec;
+mod compressed;
 mod disk;
 mod error;
 pub mod identity;

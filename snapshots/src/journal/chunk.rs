@@ -8,11 +8,15 @@
 
 use std::{borrow::Cow, collections::VecDeque, ops::ControlFlow, ops::RangeInclusive};
 
-use lz4_flex::block::{compress_prepend_size, decompress_size_prepended, uncompressed_size};
 use parking_lot::Mutex;
 
 use super::{Batch, LENGTH_BYTES, Records, Sequence, Visit};
-use crate::{StorageError, error::Place, sled_db::SledDb};
+use crate::{
+    StorageError,
+    compressed::{restored, shorter},
+    error::Place,
+    sled_db::SledDb,
+};
 
 /// How the records of a chunk stand in its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +44,6 @@ impl Format {
     }
 }
 
-/// No chunk has more records than this, bytes: what says otherwise is not read.
-const MOST_BYTES: usize = 1 << 24;
 const HEADER_BYTES: usize = 17;
 const CHECKED_FROM: usize = 5;
 
@@ -350,9 +352,9 @@ impl Packed {
 
     /// The value, header and all.
     fn sealed(&self, continues: bool) -> Vec<u8> {
-        let shorter = compress_prepend_size(&self.records);
-        let compressed = shorter.len() < self.records.len();
-        let records = if compressed { &shorter } else { &self.records };
+        let shorter = shorter(&self.records);
+        let compressed = shorter.is_some();
+        let records = shorter.as_deref().unwrap_or(&self.records);
         let mut value = Vec::with_capacity(HEADER_BYTES + records.len());
         value.push(Format { continues, compressed }.number());
         value.extend_from_slice(&[0; 4]);
@@ -378,17 +380,8 @@ fn parse<'a>(key: &[u8], value: &'a [u8]) -> Result<Chunk<'a>, &'static str> {
     if key != first.to_be_bytes() || count == 0 {
         return Err("it lies under another key than its own");
     }
-    let records = if format.compressed { decompress(records)?.into() } else { records.into() };
+    let records = if format.compressed { restored(records)?.into() } else { records.into() };
     Ok(Chunk { first, count, continues: format.continues, records })
-}
-
-fn decompress(records: &[u8]) -> Result<Vec<u8>, &'static str> {
-    match uncompressed_size(records) {
-        Ok((size, _)) if size <= MOST_BYTES => {
-            decompress_size_prepended(records).map_err(|_| "its records cannot be decompressed")
-        }
-        _ => Err("it says that it is larger than a chunk can be"),
-    }
 }
 
 fn damaged(db: &SledDb, key: &[u8], problem: &'static str) -> StorageError {
@@ -442,12 +435,5 @@ mod tests {
                 value[bit / 8] ^= 1 << (bit % 8);
             }
         }
-    }
-
-    #[test]
-    fn a_size_beyond_all_chunks_is_not_believed() {
-        assert!(decompress(&compress_prepend_size(&vec![0; MOST_BYTES])).is_ok());
-        assert!(decompress(&compress_prepend_size(&vec![0; MOST_BYTES + 1])).is_err());
-        assert!(decompress(&[1, 0]).is_err());
     }
 }

@@ -204,7 +204,7 @@ impl DiskStore {
         let entry = Entry { key: *key, covers, offset, length, index: &[] };
         let state = if parts == 1 {
             let value = self.read(&pack::part_key(pack, 0), pack, 0)?;
-            pack::state_at(pack::part_bytes(&value), &entry).map(<[u8]>::to_vec)
+            pack::part_bytes(&value).and_then(|bytes| pack::state_at(&bytes, &entry).map(<[u8]>::to_vec))
         } else {
             pack::state_at(&self.read_parts(pack, parts)?, &entry).map(<[u8]>::to_vec)
         };
@@ -216,7 +216,7 @@ impl DiskStore {
         let mut bytes = Vec::new();
         for part in 0..parts {
             let value = self.read(&pack::part_key(pack, part), pack, part)?;
-            bytes.extend_from_slice(pack::part_bytes(&value));
+            bytes.extend_from_slice(&pack::part_bytes(&value).map_err(self.damage(pack, part))?);
         }
         Ok(bytes)
     }

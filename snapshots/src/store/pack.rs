@@ -4,18 +4,25 @@
 //! `[checksum 4][key 17][covers 8][length 4][state]`. Its bytes lie in one *part*, or in several if one state
 //! alone is larger than a value may be. The *index value* of a pack is its manifest: how many parts and bytes it
 //! has, and for every block `[key 17][covers 8][offset 4][length 4][index length 1][index]`. All numbers are
-//! little-endian; both kinds of value begin with `[format 1][checksum 4][pack 8]`.
+//! little-endian; both kinds of value begin with `[format 1][checksum 4][pack 8]`, where format 1 is for what
+//! follows as it is, and 2 for what follows compressed.
 //!
 //! Parts are written before the index that names them. Before the parts of a dead pack are removed, its index is
 //! replaced by one without entries, whose parts may be missing; it goes last. So a crash at any point leaves
 //! what a start can tell from damage.
 
+use std::borrow::Cow;
+
 use crate::{
+    compressed::{restored, shorter},
     journal::Sequence,
     store::{EntityKey, SnapshotRecord},
 };
 
-const FORMAT: u8 = 1;
+/// What follows is as it is ...
+const PLAIN: u8 = 1;
+/// ... or compressed. The two differ in more than one bit: none turns into the other by a flip.
+const COMPRESSED: u8 = 2;
 const CHECKED_FROM: usize = 5;
 const VALUE_HEADER: usize = 13;
 const PART_HEADER: usize = VALUE_HEADER + 4;
@@ -130,7 +137,7 @@ pub(super) struct Index<'a> {
     pub(super) bytes: u32,
     /// No entries: the pack is dead, and its parts may be gone.
     pub(super) dead: bool,
-    entries: &'a [u8],
+    entries: Cow<'a, [u8]>,
 }
 
 impl<'a> Index<'a> {
@@ -140,8 +147,9 @@ impl<'a> Index<'a> {
         if key != index_key(pack) {
             return Err("its index lies under another key than its own");
         }
-        let (numbers, entries) = body.split_first_chunk::<12>().ok_or("its index is too short")?;
+        let numbers = body.first_chunk::<12>().ok_or("its index is too short")?;
         let [parts, bytes, count] = [0, 4, 8].map(|at| read_u32(&numbers[at..]));
+        let entries = without(body, 12);
         let index = Self { pack, parts, bytes, dead: count == 0, entries };
         if index.entries().count() as u64 != u64::from(count) {
             return Err("its index holds another number of entries than it says");
@@ -150,8 +158,8 @@ impl<'a> Index<'a> {
     }
 
     /// The entries, in the order of their blocks.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
-        let mut rest = self.entries;
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut rest = &*self.entries;
         std::iter::from_fn(move || {
             let (fixed, tail) = rest.split_first_chunk::<ENTRY_FIXED>()?;
             let (index, tail) = tail.split_at_checked(usize::from(fixed[ENTRY_FIXED - 1]))?;
@@ -168,18 +176,19 @@ impl<'a> Index<'a> {
 }
 
 /// Checks a part value and returns its bytes.
-pub(super) fn parse_part(pack: u64, part: u32, value: &[u8]) -> Result<&[u8], &'static str> {
+pub(super) fn parse_part(pack: u64, part: u32, value: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     let (found, body) = check(value)?;
-    let (number, bytes) = body.split_first_chunk::<4>().ok_or("the part is too short")?;
+    let number = body.first_chunk::<4>().ok_or("the part is too short")?;
     if (found, u32::from_le_bytes(*number)) != (pack, part) {
         return Err("the part lies under another key than its own");
     }
-    Ok(bytes)
+    Ok(without(body, 4))
 }
 
 /// The bytes of a part without checking them: every block has a checksum of its own.
-pub(super) fn part_bytes(value: &[u8]) -> &[u8] {
-    value.get(PART_HEADER..).unwrap_or_default()
+pub(super) fn part_bytes(value: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
+    let (header, body) = value.split_first_chunk::<VALUE_HEADER>().ok_or("a value is too short")?;
+    Ok(without(opened(header[0], body)?, PART_HEADER - VALUE_HEADER))
 }
 
 /// The state in the block at `offset`, if it is whole and that of `entry`.
@@ -199,27 +208,48 @@ pub(super) fn state_at<'a>(pack: &'a [u8], entry: &Entry<'_>) -> Result<&'a [u8]
 }
 
 fn value(pack: u64, body: &[&[u8]]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(VALUE_HEADER + body.iter().map(|part| part.len()).sum::<usize>());
-    value.push(FORMAT);
+    let body = body.concat();
+    let shorter = shorter(&body);
+    let format = if shorter.is_some() { COMPRESSED } else { PLAIN };
+    let body = shorter.as_deref().unwrap_or(&body);
+    let mut value = Vec::with_capacity(VALUE_HEADER + body.len());
+    value.push(format);
     value.extend_from_slice(&[0; 4]);
     value.extend_from_slice(&pack.to_le_bytes());
-    body.iter().for_each(|part| value.extend_from_slice(part));
+    value.extend_from_slice(body);
     let checksum = crc32fast::hash(&value[CHECKED_FROM..]);
     value[1..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
     value
 }
 
 /// Checks a value and returns its pack and what follows.
-fn check(value: &[u8]) -> Result<(u64, &[u8]), &'static str> {
+fn check(value: &[u8]) -> Result<(u64, Cow<'_, [u8]>), &'static str> {
     let (header, body) = value.split_first_chunk::<VALUE_HEADER>().ok_or("a value is too short")?;
-    if header[0] != FORMAT {
-        return Err("the format of a value is unknown");
-    }
     if crc32fast::hash(&value[CHECKED_FROM..]) != read_u32(&header[1..]) {
         return Err("the checksum of a value does not match");
     }
     let pack = header[CHECKED_FROM..].first_chunk().map_or(0, |pack| u64::from_le_bytes(*pack));
-    Ok((pack, body))
+    Ok((pack, opened(header[0], body)?))
+}
+
+/// What follows a value's header, as it was before it was compressed, if it was.
+fn opened(format: u8, body: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
+    match format {
+        PLAIN => Ok(body.into()),
+        COMPRESSED => restored(body).map(Cow::Owned),
+        _ => Err("the format of a value is unknown"),
+    }
+}
+
+/// What is behind the first `count` bytes, of which there are so many.
+fn without(bytes: Cow<'_, [u8]>, count: usize) -> Cow<'_, [u8]> {
+    match bytes {
+        Cow::Borrowed(bytes) => bytes.get(count..).unwrap_or_default().into(),
+        Cow::Owned(mut bytes) => {
+            bytes.drain(..count.min(bytes.len()));
+            bytes.into()
+        }
+    }
 }
 
 /// The number at the start of `bytes`, which are at least four.
@@ -266,9 +296,10 @@ mod tests {
     fn a_state_is_whole_or_refused() {
         let values = large();
         let (key, index) = &values[3];
-        let entry = Index::parse(key, index).unwrap().entries().next().unwrap();
+        let index = Index::parse(key, index).unwrap();
+        let entry = index.entries().next().unwrap();
         let mut bytes: Vec<u8> =
-            values[..3].iter().flat_map(|(_, value)| part_bytes(value)).copied().collect();
+            values[..3].iter().flat_map(|(_, value)| part_bytes(value).unwrap().into_owned()).collect();
         assert_eq!(state_at(&bytes, &entry).unwrap().len(), 2_500);
         for at in 0..bytes.len() {
             bytes[at] ^= 1;
