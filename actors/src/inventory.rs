@@ -4,16 +4,19 @@
 //! `available` (refused, cancelled, expired, restocked). A reservation is known by its order and the
 //! order's attempt, so that each of these moves happens once however often it is asked for.
 
+mod holds;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Address, Effect, Id, Kind, Message, Reply};
 use crate::entity::{Answer, Context, Decision, Entity, Millis, Stamp};
 use crate::keys::{KeyTag, Remembered, Seen};
 use crate::{order, product};
+use holds::{Held, Holds};
 
 /// The most units of one sku: a sum of three of these cannot overflow.
 pub const MAX_UNITS: i64 = 1_000_000_000_000;
@@ -204,12 +207,6 @@ pub enum Ask {
     Adjusted(KeyTag),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Held {
-    quantity: u32,
-    valid_until: Millis,
-}
-
 /// An inventory's state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inventory {
@@ -219,7 +216,7 @@ pub struct Inventory {
     sold: i64,
     version: u64,
     last_change: u64,
-    held: FxHashMap<Hold, Held>,
+    held: Holds,
     /// Reservations that were released or sold: what `Reserve` may not open again. Kept until nobody can
     /// ask for them any more.
     closed: FxHashSet<Hold>,
@@ -290,7 +287,7 @@ impl Inventory {
             let answer = order::Command::ReserveAnswer { attempt: hold.attempt, line, stock };
             (Address::order(hold.order), Message::Order(answer))
         };
-        let (decision, (to, message)) = if self.held.contains_key(&hold) {
+        let (decision, (to, message)) = if self.held.contains(hold) {
             (Decision::nothing(), answer(Held))
         } else if self.product.is_none() || self.closed.contains(&hold) || now > valid_until {
             (Decision::nothing(), answer(Gone))
@@ -312,7 +309,7 @@ impl Inventory {
 
     fn confirm(&self, hold: Hold, line: u8) -> Decision<Self> {
         let done = self.settled(hold, line, order::Move::Confirm);
-        if self.held.contains_key(&hold) {
+        if self.held.contains(hold) {
             return Decision::record(Event::Sold { hold }).owing([done]);
         }
         Decision::nothing().owing([done])
@@ -377,7 +374,7 @@ impl Entity for Inventory {
             sold: 0,
             version: 0,
             last_change: 0,
-            held: FxHashMap::default(),
+            held: Holds::default(),
             closed: FxHashSet::default(),
             closing: VecDeque::new(),
             restocked: FxHashSet::default(),
@@ -432,14 +429,14 @@ impl Entity for Inventory {
                 self.held.insert(hold, Held { quantity, valid_until });
             }
             Event::Released { hold, valid_until } => {
-                if let Some(held) = self.held.remove(&hold) {
+                if let Some(held) = self.held.remove(hold) {
                     self.reserved -= i64::from(held.quantity);
                     self.available += i64::from(held.quantity);
                 }
                 self.close(hold, valid_until, stamp.at);
             }
             Event::Sold { hold } => {
-                if let Some(held) = self.held.remove(&hold) {
+                if let Some(held) = self.held.remove(hold) {
                     self.reserved -= i64::from(held.quantity);
                     self.sold += i64::from(held.quantity);
                     self.close(hold, held.valid_until, stamp.at);

@@ -125,7 +125,8 @@ impl Shell {
                 hosting::load(gate.at, Some((packed.covers, packed.state()))).map_err(Into::into)
             }
             Origin::Store => self.load(&gate),
-            Origin::Rebuild(broken) => self.rebuild(&gate, broken).await,
+            // Boxed: every actor would hold the room for it, and hardly any ever needs it.
+            Origin::Rebuild(broken) => Box::pin(self.rebuild(&gate, broken)).await,
         };
         match loaded {
             Ok(hosted) => Ok(Hosting { gate, hosted }),

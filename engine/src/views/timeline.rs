@@ -52,7 +52,10 @@ impl Timeline {
     /// Adds an entry, or gives the one that is there another value.
     pub(super) fn insert(&mut self, key: Key, value: u8) {
         let Some(at) = self.chunk_of(key) else {
-            self.begin_chunk(0, Entry { key, value });
+            let mut first = Vec::with_capacity(CHUNK);
+            first.push(Entry { key, value });
+            self.chunks.push(first);
+            self.len = 1;
             return;
         };
         let chunk = &mut self.chunks[at];
@@ -63,18 +66,30 @@ impl Timeline {
             }
             Err(place) => place,
         };
+        self.len += 1;
         if chunk.len() < CHUNK {
             chunk.insert(place, Entry { key, value });
-            self.len += 1;
-        } else if place == CHUNK {
-            // Behind a full chunk, as nearly always: it stays full.
-            self.begin_chunk(at + 1, Entry { key, value });
-        } else {
-            let mut upper = Vec::with_capacity(CHUNK);
-            upper.extend(chunk.drain(CHUNK / 2..));
-            self.chunks.insert(at + 1, upper);
-            self.insert(key, value);
+            return;
         }
+        if place == CHUNK
+            && let Some(next) = self.chunks.get_mut(at + 1).filter(|next| next.len() < CHUNK)
+        {
+            next.insert(0, Entry { key, value });
+            return;
+        }
+        let is_last = at + 1 == self.chunks.len();
+        let chunk = &mut self.chunks[at];
+        // New keys come near the end of the last chunk: what is in front of them stays together. Elsewhere a chunk
+        // is halved, so that both halves have room.
+        let from = if is_last { place } else { CHUNK / 2 };
+        let mut upper = Vec::with_capacity(CHUNK);
+        upper.extend(chunk.drain(from..));
+        if place < from || (is_last && chunk.len() < CHUNK) {
+            chunk.insert(place, Entry { key, value });
+        } else {
+            upper.insert(place - from, Entry { key, value });
+        }
+        self.chunks.insert(at + 1, upper);
     }
 
     /// Keys below `end`, or all, from the last one on.
@@ -91,13 +106,6 @@ impl Timeline {
     fn chunk_of(&self, key: Key) -> Option<usize> {
         let behind = self.chunks.partition_point(|chunk| chunk[0].key <= key);
         (!self.chunks.is_empty()).then(|| behind.saturating_sub(1))
-    }
-
-    fn begin_chunk(&mut self, at: usize, first: Entry) {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        chunk.push(first);
-        self.chunks.insert(at, chunk);
-        self.len += 1;
     }
 }
 
@@ -123,10 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_order_fills_its_chunks() {
-        let mut timeline = Timeline::default();
-        (0..10 * CHUNK as u64).for_each(|n| timeline.insert(key(n), 0));
-        assert_eq!((timeline.chunks.len(), timeline.len()), (10, 10 * CHUNK));
+    fn what_comes_about_in_order_fills_its_chunks() {
+        for out_of_order in [1, 2, 40] {
+            let mut timeline = Timeline::default();
+            // Every so many in reverse.
+            let numbers = (0..20 * CHUNK as u64)
+                .map(|n| n / out_of_order * out_of_order + out_of_order - 1 - n % out_of_order);
+            numbers.for_each(|n| timeline.insert(key(n), 0));
+            assert!(timeline.chunks.len() <= 22, "{} chunks", timeline.chunks.len());
+            assert!(timeline.len() >= 20 * CHUNK);
+        }
     }
 
     proptest! {
