@@ -19,8 +19,9 @@ const WOKEN_A_TICK: usize = 1024;
 /// The same when far more entities are in memory than may stay.
 const WOKEN_WHEN_CROWDED: usize = 64;
 
-/// A state is stored again at the earliest after as many events as this part of its size in bytes, so that
-/// the cost of a large state stays in proportion to what happens to it.
+/// States are stored again at the earliest after as many events as this part of their size in bytes, of all that are
+/// live together: to cut the journal, all of them that have changed must be stored, and what that costs stays in
+/// proportion to what happens, be it one large state or a thousand of moderate size.
 const BYTES_AN_EVENT: u64 = 16;
 
 /// Wakes what is due until the node is gone.
@@ -56,8 +57,10 @@ pub(crate) async fn sweep(node: Weak<Node>, every: Duration) {
         node.watches.sweep();
         let live = node.region.look(node.clock.now());
         let idle_ms = idle_limit(&live, &node);
+        let size: u64 = live.iter().map(|seen| seen.size as u64).sum();
+        let due = node.limits.snapshot_events.max(size / BYTES_AN_EVENT);
         for seen in live {
-            look_after(&seen, idle_ms, &node);
+            look_after(&seen, idle_ms, due, &node);
         }
     }
 }
@@ -74,7 +77,8 @@ fn idle_limit(live: &[Seen], node: &Node) -> u64 {
     configured.min(*limit)
 }
 
-fn look_after(seen: &Seen, idle_ms: u64, node: &Node) {
+/// Does what has come due for one entity; its state is stored `due` events after the first that its snapshot lacks.
+fn look_after(seen: &Seen, idle_ms: u64, due: u64, node: &Node) {
     let at = seen.gate.at;
     if !seen.quiet && seen.idle_ms >= node.limits.redrive.as_millis() as u64 {
         let redrive = Envelope::own(at, Input::Redrive);
@@ -83,7 +87,6 @@ fn look_after(seen: &Seen, idle_ms: u64, node: &Node) {
     if seen.idle_ms >= idle_ms {
         return node.region.nudge(at, ShellMessage::Retire);
     }
-    let due = node.limits.snapshot_events.max(seen.size as u64 / BYTES_AN_EVENT);
     if seen.gate.uncovered().is_some_and(|first| node.committer.next().saturating_sub(first) >= due) {
         node.region.nudge(at, ShellMessage::Snapshot);
     }
