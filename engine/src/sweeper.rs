@@ -22,7 +22,10 @@ const WOKEN_WHEN_CROWDED: usize = 64;
 /// States are stored again at the earliest after as many events as this part of their size in bytes, of all that are
 /// live together: to cut the journal, all of them that have changed must be stored, and what that costs stays in
 /// proportion to what happens, be it one large state or a thousand of moderate size.
-const BYTES_AN_EVENT: u64 = 16;
+const BYTES_AN_EVENT: u64 = 12;
+
+/// Events that wait to be cut at the most, however large the states are: a start has to read them again.
+const TAIL_EVENTS: u64 = 2_500_000;
 
 /// Wakes what is due until the node is gone.
 pub(crate) async fn wake(node: Weak<Node>) {
@@ -58,7 +61,7 @@ pub(crate) async fn sweep(node: Weak<Node>, every: Duration) {
         let live = node.region.look(node.clock.now());
         let idle_ms = idle_limit(&live, &node);
         let size: u64 = live.iter().map(|seen| seen.size as u64).sum();
-        let due = node.limits.snapshot_events.max(size / BYTES_AN_EVENT);
+        let due = node.limits.snapshot_events.max((size / BYTES_AN_EVENT).min(TAIL_EVENTS));
         for seen in live {
             look_after(&seen, idle_ms, due, &node);
         }

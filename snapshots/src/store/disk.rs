@@ -27,7 +27,7 @@ const NO_ID: [u8; 16] = [0; 16];
 const LEAST_MOVED_BYTES: u64 = 1 << 20;
 
 /// A pack is this part of what a value may well be: one state is read with the leaf it lies in, up to 18 packs.
-const PARTS_OF_TARGET: usize = 4;
+const PARTS_OF_TARGET: usize = 2;
 
 /// How often a value that was written is looked at. sled takes note of what its cache holds only after 64 accesses
 /// in each of 256 parts: without more of them it holds many times what it may.
