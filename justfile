@@ -53,7 +53,7 @@ bench *ARGS:
 deny:
     cargo deny check
 
-# The engine beside the ceiling of HTTP and two shops on PostgreSQL, and its targets: `just speed --help`.
+# The engine beside an axum handler that does nothing and two shops on PostgreSQL, and its targets: `just speed --help`.
 speed *ARGS:
     cargo bench -p relampago-benches --bench speed -- {{ ARGS }}
 

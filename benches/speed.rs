@@ -1,4 +1,4 @@
-//! How fast the engine is beside the ceiling of HTTP and two shops on PostgreSQL, and how far its targets are reached:
+//! How fast the engine is beside an axum handler that does nothing and two shops on PostgreSQL, and how far its targets are reached:
 //! `cargo bench -p relampago-benches --bench speed`, and behind `--` the options that `--help` shows.
 //!
 //! Everything is built, started, measured and ended here; all of it listens on the loopback interface alone.

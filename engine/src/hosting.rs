@@ -373,6 +373,7 @@ impl<E: Hostable> Hosted for Live<E> {
             codec::encode(E::STATE, &self.state, scratch)?;
             let bytes = scratch.as_slice().into();
             // The state of a product that many hold is larger than all others together.
+            scratch.clear();
             scratch.shrink_to(PACKING_BYTES);
             Ok(Packed { covers: self.sequence, owes: index.owes, bytes, state_at })
         })

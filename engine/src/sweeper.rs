@@ -19,12 +19,12 @@ const WOKEN_A_TICK: usize = 1024;
 /// The same when far more entities are in memory than may stay.
 const WOKEN_WHEN_CROWDED: usize = 64;
 
-/// States are stored again at the earliest after as many events as this part of their size in bytes, of all that are
-/// live together: to cut the journal, all of them that have changed must be stored, and what that costs stays in
+/// States are stored again at the earliest after as many events as this part of their size in bytes, of all together
+/// that are live and have changed: to cut the journal all of these must be stored, and what that costs stays in
 /// proportion to what happens, be it one large state or a thousand of moderate size.
 const BYTES_AN_EVENT: u64 = 12;
 
-/// Events that wait to be cut at the most, however large the states are: a start has to read them again.
+/// Events that size alone lets wait, however large the states are: a start has to read them again.
 const TAIL_EVENTS: u64 = 2_500_000;
 
 /// Wakes what is due until the node is gone.
@@ -60,7 +60,8 @@ pub(crate) async fn sweep(node: Weak<Node>, every: Duration) {
         node.watches.sweep();
         let live = node.region.look(node.clock.now());
         let idle_ms = idle_limit(&live, &node);
-        let size: u64 = live.iter().map(|seen| seen.size as u64).sum();
+        let changed = live.iter().filter(|seen| seen.gate.uncovered().is_some());
+        let size: u64 = changed.map(|seen| seen.size as u64).sum();
         let due = node.limits.snapshot_events.max((size / BYTES_AN_EVENT).min(TAIL_EVENTS));
         for seen in live {
             look_after(&seen, idle_ms, due, &node);

@@ -209,8 +209,10 @@ impl<'a> Lane<'a> {
         let unwritten = SCRATCH.with_borrow_mut(|scratch| {
             self.short.answer(taken, answer, is_last, scratch);
             let unwritten = self.write(&scratch.answer);
-            scratch.answer.shrink_to(ANSWER_BYTES);
-            scratch.body.shrink_to(ANSWER_BYTES);
+            for used in [&mut scratch.answer, &mut scratch.body] {
+                used.clear();
+                used.shrink_to(ANSWER_BYTES);
+            }
             unwritten
         });
         let written = match unwritten {

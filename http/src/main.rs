@@ -8,6 +8,6 @@ use relampago_http::allocator::{self, Allocator};
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
-    allocator::keep_freed_memory();
+    allocator::set_up();
     relampago_http::cli::main()
 }

@@ -41,7 +41,9 @@ pub struct SnapshotRecord {
 impl SnapshotRecord {
     /// Refuses what has no place in a pack.
     pub(crate) fn check(&self) -> Result<(), StorageError> {
-        let problem = if self.index.len() > MAX_INDEX_BYTES {
+        let problem = if self.covers >> 48 != 0 {
+            "it covers more events than can be counted"
+        } else if self.index.len() > MAX_INDEX_BYTES {
             "its index has more than 128 bytes"
         } else if self.state.len() > MAX_STATE_BYTES {
             "its state has more than 1 GiB"

@@ -1,8 +1,8 @@
-//! What the engine is compared with: the least that a server can do, and what a careful team would build on PostgreSQL.
+//! What the engine is compared with: a handler that keeps nothing, and what a careful team would build on PostgreSQL.
 //!
 //! | binary | a checkout is |
 //! | --- | --- |
-//! | `noop` | JSON in, JSON out, nothing kept: the ceiling of HTTP |
+//! | `noop` | JSON in, JSON out, nothing kept: what axum and hyper take |
 //! | `pg --mode proc` | one call of a PostgreSQL function, one transaction |
 //! | `pg --mode batch` | a place in the next batch: one call and one commit for all that wait |
 //!
@@ -18,7 +18,7 @@ use axum::Router;
 use axum::serve::ListenerExt;
 use tokio::net::{TcpListener, TcpStream};
 
-/// The engine's own allocator, so that no comparison is one of allocators.
+/// The allocator that the engine has, with its usual settings.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -18,7 +18,7 @@ use crate::targets::{Figure, Measured, table};
 /// The servers that need PostgreSQL.
 const ON_POSTGRES: &[Contender] = &[Contender::PgProc, Contender::PgBatch];
 
-/// Compares the engine with the ceiling of HTTP and with two shops on PostgreSQL, side by side on this machine.
+/// Compares the engine with an axum handler that does nothing and with two shops on PostgreSQL, side by side on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "speed")]
 pub struct Options {

@@ -26,7 +26,7 @@ pub const RECOVERED_ORDERS: u64 = 1_000_000;
 pub struct Stored {
     /// How many were placed between the two states.
     pub orders: u64,
-    /// Checkouts a second with none stored.
+    /// Checkouts a second of servers that begin with none stored.
     pub before: Spread,
     /// Checkouts a second with them stored.
     pub after: Spread,
@@ -44,9 +44,14 @@ pub struct Stored {
 /// If the server fails or does not settle.
 pub fn stored(stage: &Stage, orders: u64, window: Duration) -> Result<Stored, SpeedError> {
     eprintln!("{orders} orders stored");
+    let before = (0..WINDOWS).map(|_| {
+        let empty = stage.start_relampago(&[])?;
+        add_products(&empty, HOT, MANY, ENDLESS)?;
+        Ok(measure(stage, &empty, Probe::closed(Kind::Hot, 256), window)?.per_second)
+    });
+    let before = spread(before.collect::<Result<_, SpeedError>>()?)?;
     let server = stage.start_relampago(&[])?;
     add_products(&server, HOT, MANY, ENDLESS)?;
-    let before = throughput(stage, &server, window)?;
     place_orders(&server, WARM_UP_ORDERS)?;
     settle_orders(&server)?;
     let (usage, device) = (server.usage(), disk::device_written(stage.scratch()));
@@ -83,7 +88,8 @@ pub fn live_cart(stage: &Stage) -> Result<f64, SpeedError> {
     Ok(server.usage().resident.saturating_sub(before) as f64 / CARTS as f64)
 }
 
-/// The time from its start to its being ready of a server that was killed under load with orders stored.
+/// The time from its start to its being ready of a server that was killed with orders stored, all of them answered and
+/// its files in the page cache.
 ///
 /// # Errors
 /// If the server fails.
@@ -102,7 +108,11 @@ pub(crate) fn throughput(stage: &Stage, server: &Server, window: Duration) -> Re
     for _ in 0..WINDOWS {
         windows.push(measure(stage, server, probe, window)?.per_second);
     }
-    Spread::of(windows).ok_or_else(|| SpeedError::Wrong("nothing was measured".into()))
+    spread(windows)
+}
+
+fn spread(figures: Vec<f64>) -> Result<Spread, SpeedError> {
+    Spread::of(figures).ok_or_else(|| SpeedError::Wrong("nothing was measured".into()))
 }
 
 /// Waits until everything that has changed is stored.

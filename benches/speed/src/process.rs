@@ -51,7 +51,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Kills it, as a power cut would.
+    /// Kills it with SIGKILL.
     fn drop(&mut self) {
         end(&mut self.child);
     }

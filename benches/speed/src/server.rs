@@ -93,7 +93,7 @@ impl Stage {
         Ok(Server { process, folder: Some(folder), postgres: None })
     }
 
-    /// Kills the engine as a power cut would and starts it again on what it left.
+    /// Kills the engine with SIGKILL and starts it again on what it left.
     ///
     /// # Errors
     /// If it does not get ready again.

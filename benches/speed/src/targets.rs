@@ -21,7 +21,7 @@ const OPEN: Probe = Probe { kind: Kind::Hot, connections: 256, rate: 20_000 };
 /// A group of figures that is measured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Figure {
-    /// Durable checkouts against the ceiling of HTTP, one hot sku against many, and their CPU.
+    /// Durable checkouts against a handler that does nothing, one hot sku against many, and their CPU.
     Checkout,
     /// Durable checkouts against PostgreSQL batched in the server.
     PgBatch,

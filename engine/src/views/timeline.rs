@@ -81,7 +81,7 @@ impl Timeline {
         let chunk = &mut self.chunks[at];
         // New keys come near the end of the last chunk: what is in front of them stays together. Elsewhere a chunk
         // is halved, so that both halves have room.
-        let from = if is_last { place } else { CHUNK / 2 };
+        let from = if is_last { place.max(CHUNK / 2) } else { CHUNK / 2 };
         let mut upper = Vec::with_capacity(CHUNK);
         upper.extend(chunk.drain(from..));
         if place < from || (is_last && chunk.len() < CHUNK) {

@@ -1,4 +1,4 @@
-//! The ceiling: reads an order, keeps nothing, answers with one.
+//! The least that a server on axum can do: reads an order, keeps nothing, answers with one.
 
 use axum::response::Response;
 use axum::routing::post;
