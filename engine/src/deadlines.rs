@@ -12,6 +12,11 @@ use relampago_actors::{Address, Millis};
 /// Width of a bucket, ms.
 const BUCKET_MS: Millis = 100;
 
+/// A full bucket grows by this part ...
+const GROWN_BY: usize = 8;
+/// ... and by so many.
+const LEAST_GROWN_BY: usize = 8;
+
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     /// Addresses by their keys, which take half of the room: every open order has one here.
@@ -23,7 +28,13 @@ impl Deadlines {
     /// Notes that `address` is to be woken at `at` or up to one bucket later, never earlier.
     pub(crate) fn schedule(&self, at: Millis, address: Address) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.buckets.lock().entry(at.div_ceil(BUCKET_MS)).or_default().push(address.key());
+        let mut buckets = self.buckets.lock();
+        let bucket = buckets.entry(at.div_ceil(BUCKET_MS)).or_default();
+        if bucket.len() == bucket.capacity() {
+            // Doubling would leave a third of the room empty.
+            bucket.reserve_exact(bucket.len() / GROWN_BY + LEAST_GROWN_BY);
+        }
+        bucket.push(address.key());
     }
 
     /// Takes at most about `limit` addresses whose time has come.

@@ -5,6 +5,7 @@
 
 mod disk;
 mod pack;
+mod places;
 mod start;
 mod usage;
 

@@ -1,10 +1,12 @@
 //! The journal in sled: chunks of consecutive events, one value each.
 //!
 //! Key: the first sequence, big-endian. Value: `format 1, crc32 4, first 8, count 4`, little-endian, and the
-//! records, as they are or compressed by LZ4 with their size in front, whichever is shorter: sled writes every value
-//! several times. The format says which, and whether the batch goes on in the next chunk: such a batch did not go
-//! through the log, and if its last chunk is missing it was never acknowledged. The newest chunk grows in place while
-//! it is small, so that a trickle of events does not become one key each.
+//! records, as they are or compressed by LZ4 with their size in front, whichever is shorter. The format
+//! says which, and whether the batch goes on in the next chunk: such a batch did not go through the log, and if its
+//! last chunk is missing it was never acknowledged. The newest chunk grows in place while it is small, so that a
+//! trickle of events does not become one key each.
+//!
+//! Full chunks are stored many at a time, their keys first. A key without a value is what a crash left of that.
 
 use std::{borrow::Cow, collections::VecDeque, ops::ControlFlow, ops::RangeInclusive};
 
@@ -15,7 +17,7 @@ use crate::{
     StorageError,
     compressed::{restored, shorter},
     error::Place,
-    sled_db::SledDb,
+    sled_db::{KeyValue, SledDb},
 };
 
 /// How the records of a chunk stand in its value.
@@ -50,6 +52,9 @@ const CHECKED_FROM: usize = 5;
 /// The newest chunk grows in place up to this part of a full one.
 const GROWING_DIVISOR: usize = 4;
 
+/// Full chunks that wait at most, 64 KiB each, to be stored together.
+const CHUNKS_AT_ONCE: usize = 128;
+
 /// A live chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChunkRef {
@@ -63,8 +68,8 @@ pub(crate) struct ChunkRef {
 pub(crate) struct Chunks {
     db: SledDb,
     index: Mutex<VecDeque<ChunkRef>>,
-    /// The newest chunk; the feeder's alone.
-    newest: Mutex<Packed>,
+    /// The feeder's alone.
+    packing: Mutex<Packing>,
 }
 
 /// Events of the oldest chunks, about to be archived.
@@ -72,6 +77,14 @@ pub(crate) struct Cut {
     pub(crate) sequences: RangeInclusive<Sequence>,
     /// Each `[length][record]`.
     pub(crate) records: Vec<u8>,
+}
+
+/// What is being packed.
+#[derive(Default)]
+struct Packing {
+    /// Chunks that are full and not stored.
+    full: Vec<Packed>,
+    newest: Packed,
 }
 
 /// A chunk that is being packed.
@@ -96,9 +109,13 @@ impl Chunks {
     /// syncs its file first, and reads it from the disk.
     pub(crate) fn open(db: SledDb) -> Result<Self, StorageError> {
         let mut index = VecDeque::<ChunkRef>::new();
-        let mut unfinished = 0;
+        let (mut unfinished, mut unwritten) = (0, Vec::new());
         let mut newest = None;
         db.scan(&[], |key, value| {
+            if value.is_empty() {
+                unwritten.push(key.to_vec());
+                return Ok(());
+            }
             let chunk = parse(key, &value).map_err(|problem| damaged(&db, key, problem))?;
             let found = chunk.reference();
             if let Some(before) = index.back()
@@ -112,13 +129,15 @@ impl Chunks {
             newest = Some(chunk.records.into_owned());
             Ok(())
         })?;
+        unwritten.iter().try_for_each(|key| db.remove(key))?;
         let whole = index.len() - unfinished;
         for chunk in index.drain(whole..) {
             db.remove(&chunk.first.to_be_bytes())?;
             newest = None;
         }
         let newest = newest.zip(index.back()).map(|(records, back)| Packed::reopen(&records, back));
-        Ok(Self { db, index: Mutex::new(index), newest: Mutex::new(newest.unwrap_or_default()) })
+        let packing = Packing { full: Vec::new(), newest: newest.unwrap_or_default() };
+        Ok(Self { db, index: Mutex::new(index), packing: Mutex::new(packing) })
     }
 
     /// First and last live sequence; `None` if there is no chunk.
@@ -139,33 +158,36 @@ impl Chunks {
 
     /// Packs the events above the newest chunk's into chunks; not durable yet.
     pub(crate) fn append(&self, batch: &Batch) -> Result<(), StorageError> {
-        let mut newest = self.newest.lock();
+        let mut packing = self.packing.lock();
         for (sequence, record) in self.unseen(batch) {
-            if !newest.takes(record, self.db.target_value()) {
-                self.store(&newest)?;
-                *newest = Packed::default();
+            if !packing.newest.takes(record, self.db.target_value()) {
+                let full = std::mem::take(&mut packing.newest);
+                packing.full.push(full);
+                if packing.full.len() >= CHUNKS_AT_ONCE {
+                    self.store_full(&mut packing)?;
+                }
             }
-            newest.push(sequence, record);
+            packing.newest.push(sequence, record);
         }
         Ok(())
     }
 
     /// Stores the chunk that is being packed and makes everything durable.
     pub(crate) fn make_durable(&self) -> Result<(), StorageError> {
-        let mut newest = self.newest.lock();
-        self.store(&newest)?;
-        if newest.records.len() > self.db.target_value() / GROWING_DIVISOR {
-            *newest = Packed::default();
+        let mut packing = self.packing.lock();
+        self.store_full(&mut packing)?;
+        self.store(&packing.newest)?;
+        if packing.newest.records.len() > self.db.target_value() / GROWING_DIVISOR {
+            packing.newest = Packed::default();
         }
-        drop(newest);
+        drop(packing);
         self.db.make_durable()
     }
 
     /// Stores a batch of any size in chunks of its own, durably. A restart finds all of it or nothing.
     pub(crate) fn append_atomically(&self, batch: &Batch) -> Result<(), StorageError> {
         self.make_durable()?;
-        let mut newest = self.newest.lock();
-        *newest = Packed::default();
+        self.packing.lock().newest = Packed::default();
         let mut chunks = vec![Packed::default()];
         for (sequence, record) in self.unseen(batch) {
             if !chunks.last().is_some_and(|chunk| chunk.takes(record, self.db.target_value())) {
@@ -190,6 +212,19 @@ impl Chunks {
     fn unseen<'a>(&self, batch: &'a Batch) -> impl Iterator<Item = (Sequence, &'a [u8])> + use<'a> {
         let last = self.bounds().map_or(0, |bounds| *bounds.end());
         (batch.first..).zip(batch.records()).filter(move |(sequence, _)| *sequence > last)
+    }
+
+    /// Stores what is full. The first may have grown in place until now.
+    fn store_full(&self, packing: &mut Packing) -> Result<(), StorageError> {
+        let full = std::mem::take(&mut packing.full);
+        let stored = self.index.lock().back().map_or(0, |back| back.first);
+        let (grown, new) = full.split_at(full.partition_point(|chunk| chunk.first <= stored));
+        grown.iter().try_for_each(|chunk| self.store(chunk))?;
+        let values: Vec<KeyValue> =
+            new.iter().map(|chunk| (chunk.first.to_be_bytes().to_vec(), chunk.sealed(false))).collect();
+        self.db.insert_new(&values)?;
+        self.index.lock().extend(new.iter().map(Packed::chunk_ref));
+        Ok(())
     }
 
     fn store(&self, packed: &Packed) -> Result<(), StorageError> {

@@ -13,7 +13,7 @@ use crate::{
     disk::Disk,
     error::Place,
     mark::{Mark, Reached},
-    sled_db::SledDb,
+    sled_db::{KeyValue, SledDb},
 };
 
 /// Key of what the last put left: its number, which the mark must not exceed, and the number of the next pack.
@@ -33,6 +33,10 @@ const PARTS_OF_TARGET: usize = 2;
 /// in each of 256 parts: without more of them it holds many times what it may.
 const LOOKS: usize = 4;
 
+/// Values that are handed to sled together, about: the last leaf is written anew for every lot, and a lot is kept in
+/// memory, 32 KiB a value.
+const VALUES_AT_ONCE: usize = 128;
+
 /// A [`SnapshotStore`] on disk.
 pub struct DiskStore {
     db: SledDb,
@@ -51,12 +55,38 @@ struct Writer {
     stats: StoreStats,
 }
 
-/// A pack that was handed to sled.
+/// The packs of a put.
+#[derive(Default)]
+struct Packing {
+    /// Packed, and not yet handed to sled.
+    values: Vec<KeyValue>,
+    written: Vec<Written>,
+}
+
+/// A pack that sled has, or will before its put ends.
 struct Written {
     pack: u64,
     parts: u32,
     bytes: u64,
     entries: Vec<(EntityKey, Location)>,
+}
+
+impl Writer {
+    fn take_number(&mut self) -> u64 {
+        let number = self.next_pack;
+        self.next_pack += 1;
+        number
+    }
+}
+
+impl Packing {
+    fn add(&mut self, pack: u64, builder: PackBuilder, entries: Vec<(EntityKey, Location)>, db: &SledDb) {
+        let (values, parts) = builder.finish(pack, db.max_value());
+        self.values.extend(values);
+        let bytes =
+            entries.iter().map(|(_, location)| pack::BLOCK_HEADER as u64 + u64::from(location.length)).sum();
+        self.written.push(Written { pack, parts, bytes, entries });
+    }
 }
 
 impl DiskStore {
@@ -99,13 +129,13 @@ impl DiskStore {
         let written = self.write_packs(writer, &moved, records)?;
         self.db.make_durable()?;
         writer.mark.advance(Reached { reached: writer.puts, ..Reached::default() })?;
-        let mut usage = self.usage.write();
         for Written { pack, parts, bytes, entries } in written {
+            // Pack by pack: readers get in between.
+            let mut usage = self.usage.write();
             usage.begin_pack(pack, parts, bytes);
             entries.into_iter().for_each(|(key, location)| usage.add(key, location));
             usage.end_pack(pack);
         }
-        drop(usage);
         self.delete_dead()
     }
 
@@ -140,13 +170,20 @@ impl DiskStore {
         moved: &[SnapshotRecord],
         records: &[SnapshotRecord],
     ) -> Result<Vec<Written>, StorageError> {
-        let mut written = Vec::new();
+        let mut packing = Packing::default();
         let (mut builder, mut entries) = (PackBuilder::default(), Vec::new());
         let fresh = records.iter().filter(|record| !self.usage.read().is_stale(&record.key, record.covers));
         for record in moved.iter().chain(fresh) {
             if !builder.takes(record, self.db.target_value() / PARTS_OF_TARGET) {
-                let full = (std::mem::take(&mut builder), std::mem::take(&mut entries));
-                written.push(self.write_pack(writer, full)?);
+                packing.add(
+                    writer.take_number(),
+                    std::mem::take(&mut builder),
+                    std::mem::take(&mut entries),
+                    &self.db,
+                );
+                if packing.values.len() >= VALUES_AT_ONCE {
+                    self.write_values(writer, &mut packing)?;
+                }
             }
             let location = Location {
                 pack: writer.next_pack,
@@ -157,32 +194,25 @@ impl DiskStore {
             entries.push((record.key, location));
         }
         if !builder.is_empty() {
-            written.push(self.write_pack(writer, (builder, entries))?);
+            packing.add(writer.take_number(), builder, entries, &self.db);
         }
+        self.write_values(writer, &mut packing)?;
         writer.puts += 1;
         writer.stats.puts += 1;
         self.db.insert(DONE_KEY, &Done { puts: writer.puts, next_pack: writer.next_pack }.encode())?;
-        Ok(written)
+        Ok(packing.written)
     }
 
-    fn write_pack(
-        &self,
-        writer: &mut Writer,
-        (builder, entries): (PackBuilder, Vec<(EntityKey, Location)>),
-    ) -> Result<Written, StorageError> {
-        let pack = writer.next_pack;
-        writer.next_pack += 1;
-        let (values, parts) = builder.finish(pack, self.db.max_value());
+    fn write_values(&self, writer: &mut Writer, packing: &mut Packing) -> Result<(), StorageError> {
+        let values = std::mem::take(&mut packing.values);
         writer.stats.written_bytes += values.iter().map(|(_, value)| value.len() as u64).sum::<u64>();
-        for (key, value) in values {
-            self.db.insert(&key, &value)?;
+        self.db.insert_new(&values)?;
+        for (key, _) in &values {
             for _ in 0..LOOKS {
-                self.db.get(&key)?;
+                self.db.get(key)?;
             }
         }
-        let bytes =
-            entries.iter().map(|(_, location)| pack::BLOCK_HEADER as u64 + u64::from(location.length)).sum();
-        Ok(Written { pack, parts, bytes, entries })
+        Ok(())
     }
 
     /// Removes packs without a living state. What replaced them is durable; the removal need not be, since a

@@ -7,7 +7,8 @@
 //! little-endian; both kinds of value begin with `[format 1][checksum 4][pack 8]`, where format 1 is for what
 //! follows as it is, and 2 for what follows compressed.
 //!
-//! Parts are written before the index that names them. Before the parts of a dead pack are removed, its index is
+//! The keys of a put's packs come first, without values, each in its place (`SledDb::insert_new`); what has none at a
+//! start was never written. Parts are written before the index that names them. Before the parts of a dead pack are removed, its index is
 //! replaced by one without entries, whose parts may be missing; it goes last. So a crash at any point leaves
 //! what a start can tell from damage.
 
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use crate::{
     compressed::{restored, shorter},
     journal::Sequence,
+    sled_db::KeyValue,
     store::{EntityKey, SnapshotRecord},
 };
 
@@ -33,9 +35,6 @@ pub(super) const BLOCK_HEADER: usize = 4 + 17 + 8 + 4;
 
 pub(super) const INDEX_PREFIX: &[u8] = b"i";
 pub(super) const PART_PREFIX: &[u8] = b"s";
-
-/// A key and its value.
-pub(super) type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// Key of the index value of a pack.
 pub(super) fn index_key(pack: u64) -> Vec<u8> {

@@ -27,7 +27,12 @@ struct Claim {
 /// `next_pack` on, parts before their index.
 pub(super) fn read(db: &SledDb, mut next_pack: u64) -> Result<Found, StorageError> {
     let (mut usage, mut claims) = (Usage::default(), BTreeMap::new());
+    let mut unwritten = Vec::new();
     db.scan(pack::INDEX_PREFIX, |key, value| {
+        if value.is_empty() {
+            unwritten.push(key.to_vec());
+            return Ok(());
+        }
         let index = parse_index(db, key, &value)?;
         let pack = index.pack;
         usage.begin_pack(pack, index.parts, u64::from(index.bytes));
@@ -43,6 +48,7 @@ pub(super) fn read(db: &SledDb, mut next_pack: u64) -> Result<Found, StorageErro
         db.remove(&pack::part_key(pack, part))?;
         next_pack = next_pack.max(pack + 1);
     }
+    unwritten.iter().try_for_each(|key| db.remove(key))?;
     let newest = claims.last_key_value().map_or(0, |(pack, _)| pack + 1);
     Ok(Found { usage, next_pack: next_pack.max(newest) })
 }
@@ -59,6 +65,7 @@ fn check_parts(
         let (pack, part) = pack::parse_part_key(key).unwrap_or_default();
         let damage = damage(db, Place::Pack(pack, part));
         match claims.get_mut(&pack) {
+            Some(claim) if part < claim.parts && value.is_empty() => return Ok(()),
             Some(claim) if part < claim.parts => claim.found += 1,
             None if pack >= next_pack => {
                 leftovers.push((pack, part));
@@ -70,7 +77,7 @@ fn check_parts(
     })?;
     for (pack, claim) in claims.iter().filter(|(_, claim)| !claim.dead && claim.found < claim.parts) {
         for part in 0..claim.parts {
-            if db.get(&pack::part_key(*pack, part))?.is_none() {
+            if db.get(&pack::part_key(*pack, part))?.is_none_or(|value| value.is_empty()) {
                 return Err(damage(db, Place::Pack(*pack, part))("an index names it, but it is missing"));
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::pack::{BLOCK_HEADER, Entry};
+use super::places::Places;
 use crate::{journal::Sequence, store::EntityKey};
 
 /// A pack is worth moving when less than this part of it lives.
@@ -19,34 +20,6 @@ pub(super) struct Location {
     pub(super) length: u32,
 }
 
-/// A location as it is kept: 37 bytes an entity with its key, where its numbers one beside the other would take 48.
-/// Packs and sequences have six bytes of their eight, which a million a second fill in nine years.
-#[derive(Debug, Clone, Copy)]
-struct Kept([u8; 20]);
-
-impl From<Location> for Kept {
-    fn from(Location { pack, covers, offset, length }: Location) -> Self {
-        let mut bytes = [0; 20];
-        bytes[..6].copy_from_slice(&pack.to_le_bytes()[..6]);
-        bytes[6..12].copy_from_slice(&covers.to_le_bytes()[..6]);
-        bytes[12..16].copy_from_slice(&offset.to_le_bytes());
-        bytes[16..].copy_from_slice(&length.to_le_bytes());
-        Self(bytes)
-    }
-}
-
-impl From<Kept> for Location {
-    fn from(Kept(bytes): Kept) -> Self {
-        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
-        Self {
-            pack: number(&bytes[..6]),
-            covers: number(&bytes[6..12]),
-            offset: number(&bytes[12..16]) as u32,
-            length: number(&bytes[16..]) as u32,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, Default)]
 struct PackUse {
     parts: u32,
@@ -58,7 +31,7 @@ struct PackUse {
 /// Newest states and packs.
 #[derive(Default)]
 pub(super) struct Usage {
-    entries: FxHashMap<EntityKey, Kept>,
+    entries: Places,
     packs: FxHashMap<u64, PackUse>,
     sparse: BTreeSet<u64>,
     /// Packs without a living state, and their parts.
@@ -67,7 +40,7 @@ pub(super) struct Usage {
 
 impl Usage {
     pub(super) fn get(&self, key: &EntityKey) -> Option<Location> {
-        self.entries.get(key).copied().map(Location::from)
+        self.entries.get(key)
     }
 
     pub(super) fn entities(&self) -> usize {
@@ -107,8 +80,8 @@ impl Usage {
             found.live += 1;
             found.live_bytes += block_bytes(&location);
         }
-        if let Some(old) = self.entries.insert(key, location.into()) {
-            self.supersede(&old.into());
+        if let Some(old) = self.entries.insert(key, location) {
+            self.supersede(&old);
         }
     }
 
@@ -158,21 +131,4 @@ impl Usage {
 
 fn block_bytes(location: &Location) -> u64 {
     BLOCK_HEADER as u64 + u64::from(location.length)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_location_is_kept_as_it_is() {
-        for location in [
-            Location { pack: 0, covers: 0, offset: 0, length: 0 },
-            Location { pack: (1 << 48) - 1, covers: 1, offset: 2, length: 3 },
-            Location { pack: 1, covers: (1 << 48) - 2, offset: u32::MAX, length: u32::MAX - 1 },
-        ] {
-            assert_eq!(Location::from(Kept::from(location)), location);
-        }
-        assert_eq!(size_of::<(EntityKey, Kept)>(), 37);
-    }
 }

@@ -8,11 +8,13 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use super::support::{NEVER, copy, expect, fill, open, options, snapshot, store_options, wait_for_segments};
+use super::support::{
+    NEVER, copy, expect, fill, key, open, options, snapshot, store_options, wait_for_segments,
+};
 use crate::{
     DiskJournal, DiskStore, SnapshotStore,
     disk::{Disk, DiskOp},
-    sled_db::SledDb,
+    sled_db::{KeyValue, SledDb},
 };
 
 #[test]
@@ -92,4 +94,32 @@ fn a_database_whose_sync_failed_is_not_synced_again() {
     let before = syncs.load(SeqCst);
     assert_eq!(db.make_durable().unwrap_err().to_string(), error);
     assert_eq!(syncs.load(SeqCst), before);
+}
+
+#[test]
+fn what_is_new_is_written_once() {
+    let value = |number: u64| key(number).repeat(100);
+    let written = |insert: &dyn Fn(&SledDb, &[KeyValue])| {
+        let dir = tempfile::tempdir().unwrap();
+        let db = SledDb::open(&Disk::default(), dir.path(), 512 << 10, 16 << 20).unwrap();
+        for lot in 0..10 {
+            let keys = lot * 128..(lot + 1) * 128;
+            let values: Vec<_> =
+                keys.map(|number: u64| (number.to_be_bytes().to_vec(), value(number))).collect();
+            insert(&db, &values);
+            db.make_durable().unwrap();
+        }
+        for number in 0..1280_u64 {
+            assert_eq!(db.get(&number.to_be_bytes()).unwrap().unwrap(), value(number));
+        }
+        std::fs::metadata(dir.path().join("db")).unwrap().len()
+    };
+    let one_by_one = written(&|db, values| {
+        values.iter().for_each(|(key, value)| db.insert(key, value).unwrap());
+    });
+    let together = written(&|db, values| db.insert_new(values).unwrap());
+    let bytes = 1280 * value(0).len() as u64;
+    assert!(together < bytes * 3 / 2 + (1 << 20), "{together} for {bytes}");
+    // Less than the four times that is written: freed room is used again.
+    assert!(2 * one_by_one > 3 * together, "{one_by_one} and {together}");
 }

@@ -227,3 +227,25 @@ fn a_large_batch_without_its_end_is_dropped() {
         expect(&open(dir.path(), NEVER).0, 1..=last + 30);
     }
 }
+
+#[test]
+fn a_key_whose_value_did_not_come_is_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let db = sled(dir.path());
+    for (first, value) in [(501_u64, chunk(501, 1)), (506, Vec::new()), (511, Vec::new())] {
+        db.insert(first.to_be_bytes(), value).unwrap();
+    }
+    drop(db);
+    let (journal, report) = open(dir.path(), NEVER);
+    assert_eq!(report.last, 505);
+    drop(journal);
+    let db = sled(dir.path());
+    assert!(db.iter().all(|entry| !entry.unwrap().1.is_empty()));
+    // Values come in order: one behind a key without its own is a loss.
+    db.insert(506_u64.to_be_bytes(), b"").unwrap();
+    db.insert(511_u64.to_be_bytes(), chunk(511, 1)).unwrap();
+    drop(db);
+    let error = refusal(dir.path());
+    assert!(matches!(error, StorageError::MissingEvents { from: 506, to: 510, .. }), "{error}");
+}

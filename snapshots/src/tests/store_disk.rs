@@ -85,7 +85,10 @@ fn a_missing_part_is_refused_by_name() {
         let scratch = tempfile::tempdir().unwrap();
         copy(dir.path(), scratch.path());
         let db = sled(scratch.path());
-        db.remove(missing).unwrap();
+        match position % 2 {
+            0 => db.remove(missing).unwrap(),
+            _ => db.insert(missing, b"").unwrap(),
+        };
         drop(db);
         let error = refusal(scratch.path()).to_string();
         let [pack, part] =
@@ -167,12 +170,21 @@ fn what_an_interrupted_put_left_is_removed() {
     // A part without its index, as if the put had died in between.
     let leftover = [b"s".as_slice(), &next_pack.to_be_bytes(), &[0; 4]].concat();
     db.insert(leftover, b"torn").unwrap();
+    // Keys whose values were still to come.
+    let later = (next_pack + 1).to_be_bytes();
+    db.insert([b"s".as_slice(), &later, &[0; 4]].concat(), b"").unwrap();
+    for pack in next_pack..next_pack + 2 {
+        db.insert([b"i".as_slice(), &pack.to_be_bytes()].concat(), b"").unwrap();
+    }
     drop(db);
     let store = open_store(dir.path());
     assert_eq!(store.stats().entities, 101);
     store.put(vec![snapshot(600, 8, 10)]).unwrap();
     drop(store);
-    assert_eq!(keys(&sled(dir.path()), "s").len(), parts + 1);
+    let db = sled(dir.path());
+    assert_eq!(keys(&db, "s").len(), parts + 1);
+    assert!(db.iter().all(|entry| !entry.unwrap().1.is_empty()));
+    drop(db);
     assert_eq!(open_store(dir.path()).get(&key(600)).unwrap().unwrap().covers, 8);
 }
 
