@@ -15,6 +15,7 @@ use relampago_snapshots::codec::{self, CodecError, RecordType};
 use smallvec::SmallVec;
 
 use crate::api::AskError;
+use crate::crosscheck::Ledger;
 use crate::figures::Figures;
 use crate::node::Node;
 use crate::quarantine::Fingerprint;
@@ -42,6 +43,9 @@ pub(crate) trait Hostable: Entity {
     /// Counts an event for the operators.
     fn count(_event: &Self::Event, _figures: &Figures) {}
 
+    /// Tells the cross-check what it holds, at a start.
+    fn account(&self, _at: Address, _last: Sequence, _ledger: &mut Ledger) {}
+
     /// Shows its state to the read models; called after every event.
     fn project(&self, at: Address, sequence: Sequence, handle: &mut Self::Handle, node: &Node);
 }
@@ -55,6 +59,11 @@ fn decode<T: serde::de::DeserializeOwned>(expected: RecordType, record: &[u8]) -
         return Err(CodecError::UnknownVersion { id: found.id, version: found.version });
     }
     codec::decode_payload(payload)
+}
+
+/// A stored state, for who only looks at it.
+pub(crate) fn read<E: Hostable>(record: &[u8]) -> Result<E, CodecError> {
+    decode(E::STATE, record)
 }
 
 /// Room that is kept for the next state, bytes.
@@ -124,6 +133,9 @@ pub(crate) trait Hosted: Send {
     /// Shows the state to the read models and to the deadlines, after loading.
     fn publish(&mut self, node: &Node);
 
+    /// Tells the cross-check what it holds, at a start.
+    fn account(&self, ledger: &mut Ledger);
+
     /// Whether it may leave memory at once.
     fn at_rest(&self) -> bool;
 
@@ -182,6 +194,8 @@ impl<E: Hostable> Live<E> {
     fn decide(&self, input: Input, cx: &Context<'_>) -> Option<Decision<E>> {
         #[cfg(test)]
         crate::restart::fall(crate::restart::At::Deciding, self.at);
+        #[cfg(test)]
+        let input = crate::rules::misunderstood(self.at, input);
         match input {
             Input::Message(message) => Some(self.state.decide(E::command(message)?, cx)),
             Input::Deadline => Some(self.state.expire(cx)),
@@ -304,6 +318,9 @@ impl<E: Hostable> Hosted for Live<E> {
             return answer_fault(asker);
         }
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide(input, &cx)));
+        if decided.is_err() {
+            node.figures.panics.increment(1);
+        }
         let Ok(Some(Decision { events, effects, answer })) = decided else {
             return self.fault(command, asker, cx.now, node);
         };
@@ -345,6 +362,10 @@ impl<E: Hostable> Hosted for Live<E> {
         self.state.project(self.at, self.sequence, &mut self.handle, node);
         self.woken = None;
         self.schedule(node);
+    }
+
+    fn account(&self, ledger: &mut Ledger) {
+        self.state.account(self.at, self.sequence, ledger);
     }
 
     fn at_rest(&self) -> bool {

@@ -8,6 +8,7 @@
 //! | `region` | from address to live actor: activation, passivation, restart |
 //! | `committer` | group commit; lets go what waited for the disk |
 //! | `outbox` | calls on the outside world, until answered |
+//! | `crosscheck` | orders against inventories, while the node runs |
 //! | `quarantine` | commands that made their entity's code fail, and are not tried again at once |
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
@@ -17,6 +18,7 @@
 mod api;
 mod clock;
 mod committer;
+mod crosscheck;
 mod deadlines;
 mod failure;
 mod figures;
