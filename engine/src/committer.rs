@@ -127,7 +127,7 @@ impl Committer {
     }
 
     /// Lets an answer go as soon as the journal is durable up to what it depends on.
-    pub(crate) fn release(&self, needs: Sequence, asker: Asker, verdict: Verdict) {
+    pub(crate) fn release(&self, needs: Sequence, mut asker: Asker, verdict: Verdict) {
         let durable = self.durable();
         if needs <= durable {
             // The state that answers holds all of its entity's events up to here.
@@ -142,6 +142,7 @@ impl Committer {
         if queue.closed {
             return drop(queue);
         }
+        asker.hold();
         queue.waiting.push(Held { needs, asker, verdict });
         if self.enough(&queue) {
             drop(queue);

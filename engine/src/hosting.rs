@@ -14,7 +14,7 @@ use relampago_actors::{
 use relampago_snapshots::codec::{self, CodecError, RecordType};
 use smallvec::SmallVec;
 
-use crate::api::AskError;
+use crate::api::{AskError, Trace};
 use crate::crosscheck::Ledger;
 use crate::figures::Figures;
 use crate::node::Node;
@@ -170,6 +170,14 @@ struct Parked<A> {
     replay: bool,
 }
 
+/// What an answer comes from.
+#[derive(Clone, Copy)]
+struct Causes {
+    /// What has to be durable before it leaves.
+    needs: Sequence,
+    trace: Trace,
+}
+
 struct Live<E: Hostable> {
     at: Address,
     state: E,
@@ -237,7 +245,7 @@ impl<E: Hostable> Live<E> {
         &mut self,
         answer: Answer<E::Ask>,
         asker: Option<Asker>,
-        needs: Sequence,
+        Causes { needs, trace }: Causes,
         cx: &Context<'_>,
         node: &Node,
     ) {
@@ -254,7 +262,7 @@ impl<E: Hostable> Live<E> {
             Answer::Replay(ask) => self.settle(Parked { ask, asker, replay: true }, needs, cx, node),
             Answer::HandOver(to, message) => {
                 let input = Input::Message(message);
-                let envelope = Envelope { to, input, asker: Some(asker), depends: needs, by: cx.by };
+                let envelope = Envelope { to, input, asker: Some(asker), depends: needs, by: cx.by, trace };
                 node.region.deliver(envelope, node);
             }
             // A message that nobody is to be told about was sent by a client: a fault of the edge.
@@ -282,11 +290,19 @@ impl<E: Hostable> Live<E> {
     }
 
     /// A command could not be carried out, and nothing was: answered and remembered.
-    fn fault(&self, command: Option<Fingerprint>, asker: Option<Asker>, now: Millis, node: &Node) {
-        tracing::error!(entity = ?self.at, "a command could not be carried out; the entity is unchanged");
+    fn fault(
+        &self,
+        command: Option<Fingerprint>,
+        asker: Option<Asker>,
+        trace: Trace,
+        cx: &Context<'_>,
+        node: &Node,
+    ) {
+        let what = "a command could not be carried out; the entity is unchanged";
+        tracing::error!(entity = ?self.at, trace_id = trace.field(), "{what}");
         node.figures.faulted(self.at);
         if let Some(command) = command {
-            node.quarantine.remember(self.at, command, self.sequence, now);
+            node.quarantine.remember(self.at, command, self.sequence, cx.now);
         }
         answer_fault(asker);
     }
@@ -306,7 +322,7 @@ fn answer_fault(asker: Option<Asker>) {
 
 impl<E: Hostable> Hosted for Live<E> {
     fn handle(&mut self, envelope: Box<Envelope>, node: &Node) {
-        let Envelope { input, asker, depends, by, .. } = *envelope;
+        let Envelope { input, asker, depends, by, trace, .. } = *envelope;
         let (cx, due) = (node.context().by(by), matches!(input, Input::Deadline));
         self.parked.retain(|parked| !parked.asker.is_gone());
         let command = match &input {
@@ -322,31 +338,41 @@ impl<E: Hostable> Hosted for Live<E> {
             node.figures.panics.increment(1);
         }
         let Ok(Some(Decision { events, effects, answer })) = decided else {
-            return self.fault(command, asker, cx.now, node);
+            return self.fault(command, asker, trace, &cx, node);
         };
         let changed = !events.is_empty();
         if due {
             self.woken = None;
         }
         if changed && let Err(error) = self.record(events, cx.now, node) {
-            tracing::error!(entity = ?self.at, %error, "an event cannot be recorded");
-            return self.fault(command, asker, cx.now, node);
+            tracing::error!(entity = ?self.at, trace_id = trace.field(), %error, "an event cannot be recorded");
+            return self.fault(command, asker, trace, &cx, node);
         }
         if due {
             self.schedule(node);
         }
         let needs = self.sequence.max(depends).max(cx.seen());
+        // Of the id only what nobody can use: who knows a cart's may do everything with it.
+        tracing::debug!(
+            kind = self.at.kind.name(),
+            id_end = %format_args!("{:08x}", self.at.id.0 as u32),
+            trace_id = trace.field(),
+            changed,
+            sequence = self.sequence,
+            effects = effects.len(),
+            "an entity has handled a message"
+        );
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
                     let input = Input::Message(message);
                     let by = Party::Shop;
-                    node.region.deliver(Envelope { to, input, asker: None, depends: needs, by }, node);
+                    node.region.deliver(Envelope { to, input, asker: None, depends: needs, by, trace }, node);
                 }
-                Effect::Call(call) => node.outbox.call(call, needs, node),
+                Effect::Call(call) => node.outbox.call(call, needs, trace, node),
             }
         }
-        self.answer(answer, asker, needs, &cx, node);
+        self.answer(answer, asker, Causes { needs, trace }, &cx, node);
         if changed && !self.parked.is_empty() {
             self.settle_parked(needs, &cx, node);
         }

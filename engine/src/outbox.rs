@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::api::Trace;
 use crate::letters;
 use crate::node::Node;
 use crate::region::{Envelope, Input};
@@ -82,7 +83,7 @@ impl Outbox {
     }
 
     /// Makes a call as soon as the journal is durable up to its cause, unless it is being made.
-    pub(crate) fn call(&self, call: OutsideCall, cause: Sequence, node: &Node) {
+    pub(crate) fn call(&self, call: OutsideCall, cause: Sequence, trace: Trace, node: &Node) {
         let task = Task::of(&call);
         let Some(node) = node.shared() else { return };
         {
@@ -102,7 +103,8 @@ impl Outbox {
                 node.outbox.make(call, &node).await
             };
             if let Some((to, message)) = answer {
-                node.region.deliver(Envelope::own(to, Input::Message(message)), &node);
+                let envelope = Envelope { trace, ..Envelope::own(to, Input::Message(message)) };
+                node.region.deliver(envelope, &node);
             }
         });
     }

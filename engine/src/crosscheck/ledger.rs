@@ -332,6 +332,9 @@ impl Ledger {
             };
             let lacks = shelf.available - sells + shelf.deviation;
             let counted = if lacks == shelf.lacked { lacks.unsigned_abs() } else { 0 };
+            if counted > shelf.counted {
+                tell_books(&mut self.told, shelf.inventory, lacks, shelf.last);
+            }
             self.faults.difference = self.faults.difference.saturating_sub(shelf.counted) + counted;
             (shelf.lacked, shelf.counted) = (lacks, counted);
         }
@@ -383,5 +386,12 @@ fn tell(told: &mut u32, order: &Key, inventory: Id, deviation: i64, sequence: Se
         let what = if deviation < 0 { "oversold" } else { "stranded" };
         let units = deviation.unsigned_abs();
         tracing::error!(%order, %inventory, units, sequence, "{what} units: an order and an inventory disagree");
+    }
+}
+
+fn tell_books(told: &mut u32, inventory: Id, lacks: i64, sequence: Sequence) {
+    *told = told.saturating_add(1);
+    if *told <= MOST_TOLD {
+        tracing::error!(%inventory, units = lacks, sequence, "the books of a sku do not add up");
     }
 }
