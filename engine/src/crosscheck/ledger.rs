@@ -53,7 +53,8 @@ struct Line {
     have: u32,
 }
 
-/// An order that stock may yet move for. Some 50 bytes with its place in the table; settled orders have none.
+/// An order that stock may yet move for: 56 bytes in the table, and its share of the room that tables keep free.
+/// Settled orders have none.
 struct Claim {
     lines: SmallVec<[Line; 1]>,
     attempt: u32,
@@ -393,5 +394,27 @@ fn tell_books(told: &mut u32, inventory: Id, lacks: i64, sequence: Sequence) {
     *told = told.saturating_add(1);
     if *told <= MOST_TOLD {
         tracing::error!(%inventory, units = lacks, sequence, "the books of a sku do not add up");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_order_takes_little_room() {
+        assert!(size_of::<(Key, Claim)>() <= 56, "{} bytes", size_of::<(Key, Claim)>());
+    }
+
+    #[test]
+    fn books_are_judged_at_one_event_and_at_the_second_look() {
+        let mut ledger = Ledger::default();
+        let claimed = inventory::Event::Claimed { product: Id(1), available: 10 };
+        ledger.inventory(Id(7), &claimed, 3);
+        let looks = [(Some((8, 2)), 0), (Some((8, 3)), 0), (Some((8, 3)), 2), (None, 2), (Some((10, 3)), 0)];
+        for (sells, difference) in looks {
+            ledger.compare(5, |_| sells);
+            assert_eq!(ledger.faults().difference, difference, "{sells:?}");
+        }
     }
 }
