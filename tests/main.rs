@@ -19,5 +19,6 @@ mod people_support;
 mod power_cut;
 mod private;
 mod recovery;
+mod seeing;
 mod short_way;
 mod support;

@@ -358,6 +358,11 @@ impl Inventory {
     pub fn holds(&self) -> usize {
         self.held.len()
     }
+
+    /// The open reservations, each with its units.
+    pub fn held(&self) -> impl Iterator<Item = (Hold, u32)> {
+        self.held.iter()
+    }
 }
 
 impl Entity for Inventory {

@@ -6,6 +6,7 @@
 //!
 //! The order keeps its own events: they are its snapshot and its history.
 
+mod claim;
 mod decide;
 mod event;
 mod place;
@@ -14,6 +15,7 @@ mod view;
 
 use std::sync::Arc;
 
+pub use claim::{Claim, Stage};
 pub use event::{Cause, Event, Opened, Recorded};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -232,6 +234,12 @@ impl Lines {
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// How many lines are in it.
+    #[must_use]
+    pub const fn len(self) -> u32 {
+        self.0.count_ones()
     }
 
     /// Whether a line is in it.

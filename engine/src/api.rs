@@ -22,6 +22,23 @@ impl fmt::Display for Commit {
     }
 }
 
+/// The trace that a command belongs to, as W3C Trace Context numbers it; none is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trace(pub u128);
+
+impl Trace {
+    /// As a field of a log line, if there is one.
+    pub(crate) fn field(self) -> Option<tracing::field::DisplayValue<Self>> {
+        (self.0 != 0).then(|| tracing::field::display(self))
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 /// The domain says yes.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -216,4 +233,10 @@ pub struct Health {
     pub known: u64,
     /// How long recovery took.
     pub recovery: Duration,
+    /// For how long the oldest event has waited for the disk.
+    pub waiting: Duration,
+    /// Durable events that may be in no snapshot.
+    pub snapshot_lag: u64,
+    /// Units about which orders and inventories disagree, as far as they were checked.
+    pub units_at_fault: u64,
 }

@@ -44,12 +44,23 @@ struct Queue {
     bytes: Vec<u8>,
     count: u32,
     since: Option<Instant>,
+    /// When the first event of the batch came that is being written.
+    writing: Option<Instant>,
     /// How many commands seem to be about: those answered by the last batch, who are likely to come back,
     /// and those that were under way beside it.
     expected: usize,
     waiting: Vec<Held>,
     watching: Vec<(Sequence, oneshot::Sender<()>)>,
     closed: bool,
+}
+
+/// What waits to become durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Queued {
+    pub(crate) events: u64,
+    pub(crate) answers: usize,
+    /// Of the oldest event.
+    pub(crate) age: Duration,
 }
 
 impl Committer {
@@ -76,6 +87,16 @@ impl Committer {
     /// Highest durable sequence.
     pub(crate) fn durable(&self) -> Sequence {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// What waits to become durable, and for how long the first of it has.
+    pub(crate) fn queued(&self) -> Queued {
+        let queue = self.queue.lock();
+        Queued {
+            events: (self.next.load(Ordering::Acquire) - 1).saturating_sub(self.durable()),
+            answers: queue.waiting.len(),
+            age: queue.writing.or(queue.since).map_or(Duration::ZERO, |since| since.elapsed()),
+        }
     }
 
     /// Answers and others that wait until the journal is durable up to what they need.
@@ -106,7 +127,7 @@ impl Committer {
     }
 
     /// Lets an answer go as soon as the journal is durable up to what it depends on.
-    pub(crate) fn release(&self, needs: Sequence, asker: Asker, verdict: Verdict) {
+    pub(crate) fn release(&self, needs: Sequence, mut asker: Asker, verdict: Verdict) {
         let durable = self.durable();
         if needs <= durable {
             // The state that answers holds all of its entity's events up to here.
@@ -121,6 +142,7 @@ impl Committer {
         if queue.closed {
             return drop(queue);
         }
+        asker.hold();
         queue.waiting.push(Held { needs, asker, verdict });
         if self.enough(&queue) {
             drop(queue);
@@ -192,7 +214,7 @@ impl Committer {
         // As large as the last one: grown once, not batch by batch.
         let empty = Vec::with_capacity(queue.bytes.len());
         let batch = Batch { first, count: queue.count, bytes: std::mem::replace(&mut queue.bytes, empty) };
-        (queue.count, queue.since) = (0, None);
+        (queue.count, queue.writing) = (0, queue.since.take());
         Some(batch)
     }
 
@@ -200,6 +222,7 @@ impl Committer {
         {
             let mut queue = self.queue.lock();
             self.durable.store(last, Ordering::Release);
+            queue.writing = None;
             released.extend(queue.waiting.extract_if(.., |held| held.needs <= last));
             // The permits of those to be released still count as admitted.
             queue.expected = self.admitted.count();

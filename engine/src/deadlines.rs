@@ -59,6 +59,12 @@ impl Deadlines {
         due.iter().filter_map(Address::from_key).collect()
     }
 
+    /// How long ago the first should have been woken, ms; 0 while none is late.
+    pub(crate) fn late(&self, now: Millis) -> u64 {
+        let first = self.buckets.lock().first_key_value().map(|(bucket, _)| *bucket * BUCKET_MS);
+        first.map_or(0, |first| now.saturating_sub(first))
+    }
+
     /// How many entries wait.
     pub(crate) fn len(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -83,6 +89,14 @@ mod tests {
             }
         }
         assert_eq!(deadlines.len(), 0);
+    }
+
+    #[test]
+    fn what_is_not_woken_in_time_is_late() {
+        let deadlines = Deadlines::default();
+        assert_eq!(deadlines.late(1_000), 0);
+        deadlines.schedule(950, Address::order(Id(1)));
+        assert_eq!([900, 1_000, 1_700].map(|now| deadlines.late(now)), [0, 0, 700]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use relampago_actors::{Address, Kind};
 
+use crate::crosscheck::Faults;
 use crate::node::Node;
 
 /// Counters of one kind of entity.
@@ -38,6 +39,8 @@ pub(crate) struct Figures {
     pub(crate) orders: Outcomes,
     pub(crate) refused_early: Counter,
     pub(crate) quarantined: Counter,
+    /// Panics that an entity survived.
+    pub(crate) panics: Counter,
 }
 
 impl Figures {
@@ -71,6 +74,7 @@ impl Figures {
             },
             refused_early: counter!("relampago_admission_refused_total"),
             quarantined: counter!("relampago_quarantine_refused_total"),
+            panics: counter!("relampago_panics_caught_total"),
         }
     }
 
@@ -116,15 +120,50 @@ impl Figures {
         gauge!("relampago_snapshots_entities").set(store.entities as f64);
         counter!("relampago_snapshots_puts_total").absolute(store.puts);
         counter!("relampago_snapshots_written_bytes_total").absolute(store.written_bytes);
-        gauge!("relampago_snapshots_waiting").set(node.region.resting_count() as f64);
         gauge!("relampago_deadlines_waiting").set(node.deadlines.len() as f64);
-        gauge!("relampago_outbox_calls").set(node.outbox.under_way() as f64);
         gauge!("relampago_quarantine_commands").set(node.quarantine.len() as f64);
         gauge!("relampago_admitted_commands").set(node.admitted.count() as f64);
         gauge!("relampago_products_listed").set(node.catalogue.len() as f64);
         gauge!("relampago_orders_listed").set(node.orders.len() as f64);
         gauge!("relampago_recovery_seconds").set(node.recovery.as_secs_f64());
+        gauge!("relampago_failed").set(f64::from(u8::from(node.failure.has_come())));
+        publish_queues(node);
+        publish_crosscheck(node);
     }
+}
+
+/// How much waits where, and for how long.
+fn publish_queues(node: &Node) {
+    let now = node.clock.now();
+    let queued = node.committer.queued();
+    gauge!("relampago_commit_queue_events").set(queued.events as f64);
+    gauge!("relampago_commit_queue_answers").set(queued.answers as f64);
+    gauge!("relampago_commit_queue_age_seconds").set(queued.age.as_secs_f64());
+    let resting = node.region.resting_count();
+    let age = if resting == 0 { 0 } else { node.debt.age(now) };
+    gauge!("relampago_snapshots_waiting").set(resting as f64);
+    gauge!("relampago_snapshots_waiting_age_seconds").set(seconds(age));
+    gauge!("relampago_snapshots_lag_events").set(node.debt.lag(node.committer.durable()) as f64);
+    let (calls, oldest) = node.outbox.under_way();
+    gauge!("relampago_outbox_calls").set(calls as f64);
+    gauge!("relampago_outbox_age_seconds")
+        .set(oldest.map_or(0.0, |oldest| seconds(now.saturating_sub(oldest))));
+    gauge!("relampago_deadlines_late_seconds").set(seconds(node.deadlines.late(now)));
+}
+
+/// Whether orders and inventories agree.
+fn publish_crosscheck(node: &Node) {
+    let Faults { oversold, stranded, difference } = node.crosscheck.faults();
+    gauge!("relampago_oversold_units").set(oversold as f64);
+    gauge!("relampago_stranded_units").set(stranded as f64);
+    gauge!("relampago_conservation_difference_units").set(difference as f64);
+    gauge!("relampago_crosscheck_orders").set(node.crosscheck.claims() as f64);
+    let lag = node.committer.durable().saturating_sub(node.crosscheck.position());
+    gauge!("relampago_crosscheck_lag_events").set(lag as f64);
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1e3
 }
 
 fn describe() {
@@ -176,4 +215,53 @@ fn describe() {
     describe_gauge!("relampago_products_listed", "Products in the catalogue.");
     describe_gauge!("relampago_orders_listed", "Orders in the lists.");
     describe_gauge!("relampago_recovery_seconds", "How long the last recovery took.");
+    describe_gauge!("relampago_failed", "1 once the engine cannot go on, mostly because of its disk.");
+    describe_counter!("relampago_panics_caught_total", "Panics in decisions, which changed nothing.");
+    describe_queues();
+    describe_crosscheck();
+}
+
+fn describe_queues() {
+    describe_gauge!("relampago_commit_queue_events", "Events that are not durable yet.");
+    describe_gauge!("relampago_commit_queue_answers", "Answers that wait for the disk.");
+    describe_gauge!(
+        "relampago_commit_queue_age_seconds",
+        "For how long the oldest event has waited for the disk."
+    );
+    describe_gauge!(
+        "relampago_snapshots_waiting_age_seconds",
+        "For how long at most the oldest state has waited to be stored."
+    );
+    describe_gauge!(
+        "relampago_snapshots_lag_events",
+        "Durable events that may be in no snapshot: what a start has to carry out again."
+    );
+    describe_gauge!("relampago_outbox_age_seconds", "How long ago the oldest call under way began.");
+    describe_gauge!(
+        "relampago_deadlines_late_seconds",
+        "How long ago the first deadline passed whose entity was not woken."
+    );
+}
+
+fn describe_crosscheck() {
+    describe_gauge!(
+        "relampago_oversold_units",
+        "Units of placed and paid orders that no stock stands behind; anything but 0 is a fault."
+    );
+    describe_gauge!(
+        "relampago_stranded_units",
+        "Units that inventories keep for orders which do not claim them; anything but 0 is a fault."
+    );
+    describe_gauge!(
+        "relampago_conservation_difference_units",
+        "Units by which stock put in differs from what can be sold and what orders claim; anything but 0 is a fault."
+    );
+    describe_gauge!(
+        "relampago_crosscheck_orders",
+        "Orders whose stock may still move, watched by the cross-check."
+    );
+    describe_gauge!(
+        "relampago_crosscheck_lag_events",
+        "Durable events that the cross-check of orders and inventories has not read yet."
+    );
 }

@@ -14,7 +14,8 @@ use relampago_actors::{
 use relampago_snapshots::codec::{self, CodecError, RecordType};
 use smallvec::SmallVec;
 
-use crate::api::AskError;
+use crate::api::{AskError, Trace};
+use crate::crosscheck::Ledger;
 use crate::figures::Figures;
 use crate::node::Node;
 use crate::quarantine::Fingerprint;
@@ -42,6 +43,9 @@ pub(crate) trait Hostable: Entity {
     /// Counts an event for the operators.
     fn count(_event: &Self::Event, _figures: &Figures) {}
 
+    /// Tells the cross-check what it holds, at a start.
+    fn account(&self, _at: Address, _last: Sequence, _ledger: &mut Ledger) {}
+
     /// Shows its state to the read models; called after every event.
     fn project(&self, at: Address, sequence: Sequence, handle: &mut Self::Handle, node: &Node);
 }
@@ -55,6 +59,11 @@ fn decode<T: serde::de::DeserializeOwned>(expected: RecordType, record: &[u8]) -
         return Err(CodecError::UnknownVersion { id: found.id, version: found.version });
     }
     codec::decode_payload(payload)
+}
+
+/// A stored state, for who only looks at it.
+pub(crate) fn read<E: Hostable>(record: &[u8]) -> Result<E, CodecError> {
+    decode(E::STATE, record)
 }
 
 /// Room that is kept for the next state, bytes.
@@ -124,6 +133,9 @@ pub(crate) trait Hosted: Send {
     /// Shows the state to the read models and to the deadlines, after loading.
     fn publish(&mut self, node: &Node);
 
+    /// Tells the cross-check what it holds, at a start.
+    fn account(&self, ledger: &mut Ledger);
+
     /// Whether it may leave memory at once.
     fn at_rest(&self) -> bool;
 
@@ -158,6 +170,14 @@ struct Parked<A> {
     replay: bool,
 }
 
+/// What an answer comes from.
+#[derive(Clone, Copy)]
+struct Causes {
+    /// What has to be durable before it leaves.
+    needs: Sequence,
+    trace: Trace,
+}
+
 struct Live<E: Hostable> {
     at: Address,
     state: E,
@@ -182,6 +202,8 @@ impl<E: Hostable> Live<E> {
     fn decide(&self, input: Input, cx: &Context<'_>) -> Option<Decision<E>> {
         #[cfg(test)]
         crate::restart::fall(crate::restart::At::Deciding, self.at);
+        #[cfg(test)]
+        let input = crate::rules::misunderstood(self.at, input);
         match input {
             Input::Message(message) => Some(self.state.decide(E::command(message)?, cx)),
             Input::Deadline => Some(self.state.expire(cx)),
@@ -223,7 +245,7 @@ impl<E: Hostable> Live<E> {
         &mut self,
         answer: Answer<E::Ask>,
         asker: Option<Asker>,
-        needs: Sequence,
+        Causes { needs, trace }: Causes,
         cx: &Context<'_>,
         node: &Node,
     ) {
@@ -240,7 +262,7 @@ impl<E: Hostable> Live<E> {
             Answer::Replay(ask) => self.settle(Parked { ask, asker, replay: true }, needs, cx, node),
             Answer::HandOver(to, message) => {
                 let input = Input::Message(message);
-                let envelope = Envelope { to, input, asker: Some(asker), depends: needs, by: cx.by };
+                let envelope = Envelope { to, input, asker: Some(asker), depends: needs, by: cx.by, trace };
                 node.region.deliver(envelope, node);
             }
             // A message that nobody is to be told about was sent by a client: a fault of the edge.
@@ -268,11 +290,19 @@ impl<E: Hostable> Live<E> {
     }
 
     /// A command could not be carried out, and nothing was: answered and remembered.
-    fn fault(&self, command: Option<Fingerprint>, asker: Option<Asker>, now: Millis, node: &Node) {
-        tracing::error!(entity = ?self.at, "a command could not be carried out; the entity is unchanged");
+    fn fault(
+        &self,
+        command: Option<Fingerprint>,
+        asker: Option<Asker>,
+        trace: Trace,
+        cx: &Context<'_>,
+        node: &Node,
+    ) {
+        let what = "a command could not be carried out; the entity is unchanged";
+        tracing::error!(entity = ?self.at, trace_id = trace.field(), "{what}");
         node.figures.faulted(self.at);
         if let Some(command) = command {
-            node.quarantine.remember(self.at, command, self.sequence, now);
+            node.quarantine.remember(self.at, command, self.sequence, cx.now);
         }
         answer_fault(asker);
     }
@@ -292,7 +322,7 @@ fn answer_fault(asker: Option<Asker>) {
 
 impl<E: Hostable> Hosted for Live<E> {
     fn handle(&mut self, envelope: Box<Envelope>, node: &Node) {
-        let Envelope { input, asker, depends, by, .. } = *envelope;
+        let Envelope { input, asker, depends, by, trace, .. } = *envelope;
         let (cx, due) = (node.context().by(by), matches!(input, Input::Deadline));
         self.parked.retain(|parked| !parked.asker.is_gone());
         let command = match &input {
@@ -304,32 +334,45 @@ impl<E: Hostable> Hosted for Live<E> {
             return answer_fault(asker);
         }
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide(input, &cx)));
+        if decided.is_err() {
+            node.figures.panics.increment(1);
+        }
         let Ok(Some(Decision { events, effects, answer })) = decided else {
-            return self.fault(command, asker, cx.now, node);
+            return self.fault(command, asker, trace, &cx, node);
         };
         let changed = !events.is_empty();
         if due {
             self.woken = None;
         }
         if changed && let Err(error) = self.record(events, cx.now, node) {
-            tracing::error!(entity = ?self.at, %error, "an event cannot be recorded");
-            return self.fault(command, asker, cx.now, node);
+            tracing::error!(entity = ?self.at, trace_id = trace.field(), %error, "an event cannot be recorded");
+            return self.fault(command, asker, trace, &cx, node);
         }
         if due {
             self.schedule(node);
         }
         let needs = self.sequence.max(depends).max(cx.seen());
+        // Of the id only what nobody can use: who knows a cart's may do everything with it.
+        tracing::debug!(
+            kind = self.at.kind.name(),
+            id_end = %format_args!("{:08x}", self.at.id.0 as u32),
+            trace_id = trace.field(),
+            changed,
+            sequence = self.sequence,
+            effects = effects.len(),
+            "an entity has handled a message"
+        );
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
                     let input = Input::Message(message);
                     let by = Party::Shop;
-                    node.region.deliver(Envelope { to, input, asker: None, depends: needs, by }, node);
+                    node.region.deliver(Envelope { to, input, asker: None, depends: needs, by, trace }, node);
                 }
-                Effect::Call(call) => node.outbox.call(call, needs, node),
+                Effect::Call(call) => node.outbox.call(call, needs, trace, node),
             }
         }
-        self.answer(answer, asker, needs, &cx, node);
+        self.answer(answer, asker, Causes { needs, trace }, &cx, node);
         if changed && !self.parked.is_empty() {
             self.settle_parked(needs, &cx, node);
         }
@@ -345,6 +388,10 @@ impl<E: Hostable> Hosted for Live<E> {
         self.state.project(self.at, self.sequence, &mut self.handle, node);
         self.woken = None;
         self.schedule(node);
+    }
+
+    fn account(&self, ledger: &mut Ledger) {
+        self.state.account(self.at, self.sequence, ledger);
     }
 
     fn at_rest(&self) -> bool {

@@ -8,6 +8,7 @@
 //! | `region` | from address to live actor: activation, passivation, restart |
 //! | `committer` | group commit; lets go what waited for the disk |
 //! | `outbox` | calls on the outside world, until answered |
+//! | `crosscheck` | orders against inventories, while the node runs |
 //! | `quarantine` | commands that made their entity's code fail, and are not tried again at once |
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
@@ -17,6 +18,7 @@
 mod api;
 mod clock;
 mod committer;
+mod crosscheck;
 mod deadlines;
 mod failure;
 mod figures;
@@ -55,7 +57,7 @@ use tokio::time::timeout;
 
 pub use api::{
     Answered, AskError, Commit, Health, OrderPage, OrderQuery, ProductKey, ProductOrder, ProductPage,
-    ProductQuery, StartError,
+    ProductQuery, StartError, Trace,
 };
 
 pub use reply::Asked;
@@ -111,6 +113,20 @@ impl Engine {
     /// # Errors
     /// [`AskError`], if it was not even begun.
     pub fn begin(&self, to: Address, by: Party, message: Message) -> Result<Asked, AskError> {
+        self.begin_traced(to, by, message, Trace::default())
+    }
+
+    /// As [`Engine::begin`], as a part of a trace: what entities do for it is logged with its number.
+    ///
+    /// # Errors
+    /// As [`Engine::begin`].
+    pub fn begin_traced(
+        &self,
+        to: Address,
+        by: Party,
+        message: Message,
+        trace: Trace,
+    ) -> Result<Asked, AskError> {
         let node = &self.node;
         if node.is_stopping() {
             return Err(AskError::Stopping);
@@ -125,7 +141,7 @@ impl Engine {
         let number = permit.number();
         let (asker, answer) = Asker::new(permit);
         let input = Input::Message(message);
-        node.region.deliver(Envelope { to, input, asker: Some(asker), depends: 0, by }, node);
+        node.region.deliver(Envelope { to, input, asker: Some(asker), depends: 0, by, trace }, node);
         Ok(Asked::new(number, answer, Arc::clone(&node.admitted)))
     }
 
@@ -208,6 +224,7 @@ impl Engine {
     pub fn health(&self) -> Health {
         let node = &self.node;
         let failure = node.failure.get();
+        let faults = node.crosscheck.faults();
         Health {
             ready: failure.is_none() && !node.is_stopping(),
             failure,
@@ -215,6 +232,9 @@ impl Engine {
             live: node.region.live_by_kind().into_iter().map(|(kind, live)| (kind.name(), live)).collect(),
             known: node.store.stats().entities + node.region.resting_count() as u64,
             recovery: node.recovery,
+            waiting: node.committer.queued().age,
+            snapshot_lag: node.debt.lag(node.committer.durable()),
+            units_at_fault: faults.oversold + faults.stranded + faults.difference,
         }
     }
 

@@ -11,6 +11,7 @@ use relampago_snapshots::{Journal, SnapshotStore};
 
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::crosscheck::Crosscheck;
 use crate::deadlines::Deadlines;
 use crate::failure::Failure;
 use crate::figures::Figures;
@@ -18,6 +19,7 @@ use crate::outbox::Outbox;
 use crate::quarantine::Quarantine;
 use crate::region::Region;
 use crate::reply::Admitted;
+use crate::snapshotter::Debt;
 use crate::views::{Catalogue, Minutes, Orders};
 use crate::watch::Watches;
 
@@ -34,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) deadlines: Deadlines,
     pub(crate) outbox: Outbox,
     pub(crate) quarantine: Quarantine,
+    pub(crate) crosscheck: Crosscheck,
+    pub(crate) debt: Debt,
     pub(crate) catalogue: Catalogue,
     pub(crate) orders: Orders,
     pub(crate) minutes: Minutes,

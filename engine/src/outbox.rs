@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use relampago_actors::payment::{self, Asked, GatewayAnswer, GatewayCall};
-use relampago_actors::{Address, Id, Message, OutsideCall, Sequence, user};
+use relampago_actors::{Address, Id, Message, Millis, OutsideCall, Sequence, user};
 use relampago_gateways::{Gateway, LateAnswer, NotTaken, Post};
 use relampago_keys::Unreadable;
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::api::Trace;
 use crate::letters;
 use crate::node::Node;
 use crate::region::{Envelope, Input};
@@ -61,7 +62,8 @@ pub(crate) struct Outbox {
     /// The storefront's page that takes mailed tokens.
     link: Option<String>,
     patience: Patience,
-    under_way: Mutex<FxHashSet<Task>>,
+    /// Each with when it began.
+    under_way: Mutex<FxHashMap<Task, Millis>>,
 }
 
 impl Outbox {
@@ -81,14 +83,15 @@ impl Outbox {
     }
 
     /// Makes a call as soon as the journal is durable up to its cause, unless it is being made.
-    pub(crate) fn call(&self, call: OutsideCall, cause: Sequence, node: &Node) {
+    pub(crate) fn call(&self, call: OutsideCall, cause: Sequence, trace: Trace, node: &Node) {
         let task = Task::of(&call);
         let Some(node) = node.shared() else { return };
         {
             let mut under_way = self.under_way.lock();
-            if under_way.len() >= CALLS || !under_way.insert(task) {
+            if under_way.len() >= CALLS || under_way.contains_key(&task) {
                 return;
             }
+            under_way.insert(task, node.clock.now());
         }
         #[expect(clippy::disallowed_methods, reason = "bounded by CALLS and by the patience with a call")]
         tokio::spawn(async move {
@@ -100,7 +103,8 @@ impl Outbox {
                 node.outbox.make(call, &node).await
             };
             if let Some((to, message)) = answer {
-                node.region.deliver(Envelope::own(to, Input::Message(message)), &node);
+                let envelope = Envelope { trace, ..Envelope::own(to, Input::Message(message)) };
+                node.region.deliver(envelope, &node);
             }
         });
     }
@@ -163,8 +167,10 @@ impl Outbox {
         timeout(self.patience.all, tries).await.unwrap_or(GatewayAnswer::Unknown)
     }
 
-    pub(crate) fn under_way(&self) -> usize {
-        self.under_way.lock().len()
+    /// How many calls are being made, and when the oldest of them began.
+    pub(crate) fn under_way(&self) -> (usize, Option<Millis>) {
+        let under_way = self.under_way.lock();
+        (under_way.len(), under_way.values().min().copied())
     }
 }
 

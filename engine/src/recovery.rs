@@ -8,6 +8,7 @@ use relampago_snapshots::SnapshotStore;
 use rustc_hash::FxHashMap;
 
 use crate::api::StartError;
+use crate::crosscheck::Ledger;
 use crate::hosting::{self, Hosted, Index};
 use crate::node::Node;
 use crate::record;
@@ -22,19 +23,27 @@ struct Stored {
 /// What recovery leaves to be done once the node runs: entities that owe something.
 pub(crate) type Owing = Vec<Address>;
 
+/// What came of a recovery.
+pub(crate) struct Recovered {
+    pub(crate) owing: Owing,
+    /// Of what orders and inventories say at the journal's end.
+    pub(crate) ledger: Ledger,
+}
+
 /// Recovers the node's memory; nothing else runs meanwhile.
-pub(crate) fn run(node: &Node) -> Result<Owing, StartError> {
+pub(crate) fn run(node: &Node) -> Result<Recovered, StartError> {
     let stored = scan(node.store.as_ref(), node.journal.last())?;
     let replayed = replay(node, &stored)?;
-    let mut owing = Vec::new();
+    let (mut owing, mut ledger) = (Vec::new(), Ledger::default());
     for (at, found) in &stored {
         if replayed.contains_key(at) {
             continue;
         }
-        adopt_stored(*at, found, node, &mut owing)?;
+        adopt_stored(*at, found, node, &mut owing, &mut ledger)?;
     }
     for (at, (mut hosted, uncovered)) in replayed {
         hosted.publish(node);
+        hosted.account(&mut ledger);
         let packed = hosted.pack().map_err(|error| unreadable(at, &error.to_string()))?;
         if packed.owes {
             owing.push(at);
@@ -42,7 +51,8 @@ pub(crate) fn run(node: &Node) -> Result<Owing, StartError> {
         node.region.rest(at, Resting { packed: Arc::new(packed), uncovered });
     }
     node.orders.fold();
-    Ok(owing)
+    ledger.open();
+    Ok(Recovered { owing, ledger })
 }
 
 fn unreadable(at: Address, reason: &str) -> StartError {
@@ -117,12 +127,23 @@ fn blank(at: Address) -> Result<Box<dyn Hosted>, StartError> {
 }
 
 /// An entity without events above its snapshot: its index says all that is needed, but for the catalogue.
-fn adopt_stored(at: Address, found: &Stored, node: &Node, owing: &mut Owing) -> Result<(), StartError> {
+fn adopt_stored(
+    at: Address,
+    found: &Stored,
+    node: &Node,
+    owing: &mut Owing,
+    ledger: &mut Ledger,
+) -> Result<(), StartError> {
     if found.index.owes {
         owing.push(at);
+        if at.kind == Kind::Order {
+            load(at, node.store.as_ref())?.account(ledger);
+        }
     }
     if matches!(at.kind, Kind::Product | Kind::Inventory) {
-        load(at, node.store.as_ref())?.publish(node);
+        let mut hosted = load(at, node.store.as_ref())?;
+        hosted.publish(node);
+        hosted.account(ledger);
         return Ok(());
     }
     if let Some(deadline) = found.index.deadline {

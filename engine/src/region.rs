@@ -14,6 +14,7 @@ use ractor::{ActorCell, ActorId, ActorRef, MessagingErr};
 use relampago_actors::{Address, Kind, Message, Millis, Party, Sequence};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use crate::api::Trace;
 use crate::hosting::{Hosted, Packed};
 use crate::node::Node;
 use crate::reply::Asker;
@@ -40,12 +41,14 @@ pub(crate) struct Envelope {
     pub(crate) depends: Sequence,
     /// In whose name it comes.
     pub(crate) by: Party,
+    /// The trace of the request that led to it.
+    pub(crate) trace: Trace,
 }
 
 impl Envelope {
     /// From the engine itself, with nobody waiting.
     pub(crate) fn own(to: Address, input: Input) -> Self {
-        Self { to, input, asker: None, depends: 0, by: Party::Shop }
+        Self { to, input, asker: None, depends: 0, by: Party::Shop, trace: Trace::default() }
     }
 }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use relampago_actors::{Rejection, Reply, Sequence};
@@ -68,21 +69,27 @@ impl Drop for Permit {
     }
 }
 
+/// An answer on its way, and for how long it waited for the disk, where that is measured.
+type Sent = (Result<Answered, AskError>, Duration);
+
 /// A command that was begun: resolves to its answer once that may leave.
 #[derive(Debug)]
 pub struct Asked {
     number: u64,
-    answer: oneshot::Receiver<Result<Answered, AskError>>,
+    answer: oneshot::Receiver<Sent>,
     admitted: Arc<Admitted>,
+    waited: Duration,
 }
 
 impl Asked {
-    pub(crate) fn new(
-        number: u64,
-        answer: oneshot::Receiver<Result<Answered, AskError>>,
-        admitted: Arc<Admitted>,
-    ) -> Self {
-        Self { number, answer, admitted }
+    pub(crate) fn new(number: u64, answer: oneshot::Receiver<Sent>, admitted: Arc<Admitted>) -> Self {
+        Self { number, answer, admitted, waited: Duration::ZERO }
+    }
+
+    /// For how long the answer, once it is here, waited for the disk; measured only while `debug` is logged.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// What to tell who will not wait any longer. The command goes on.
@@ -96,22 +103,26 @@ impl Future for Asked {
     type Output = Result<Answered, AskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
-        Poll::Ready(answer.unwrap_or(Err(AskError::OutcomeUnknown)))
+        let sent = ready!(Pin::new(&mut self.answer).poll(cx));
+        let (answer, waited) = sent.unwrap_or((Err(AskError::OutcomeUnknown), Duration::ZERO));
+        self.waited = waited;
+        Poll::Ready(answer)
     }
 }
 
 /// Someone waits for an answer. Dropped without one, they learn that the outcome is unknown.
 #[derive(Debug)]
 pub(crate) struct Asker {
-    to: oneshot::Sender<Result<Answered, AskError>>,
+    to: oneshot::Sender<Sent>,
     permit: Permit,
+    /// Since when the answer waits for the disk, where that is measured.
+    held: Option<Instant>,
 }
 
 impl Asker {
-    pub(crate) fn new(permit: Permit) -> (Self, oneshot::Receiver<Result<Answered, AskError>>) {
+    pub(crate) fn new(permit: Permit) -> (Self, oneshot::Receiver<Sent>) {
         let (to, from) = oneshot::channel();
-        (Self { to, permit }, from)
+        (Self { to, permit, held: None }, from)
     }
 
     /// Notes that this one waits for the answer to an earlier command under the same key.
@@ -122,6 +133,11 @@ impl Asker {
         }
     }
 
+    /// The answer begins to wait for the disk.
+    pub(crate) fn hold(&mut self) {
+        self.held = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
+    }
+
     /// Whether nobody waits any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.to.is_closed()
@@ -129,10 +145,11 @@ impl Asker {
 
     /// Sends the answer. Who gave up waiting does not get it, which is theirs to do.
     pub(crate) fn answer(self, answer: Result<Answered, AskError>) {
-        let Self { to, permit } = self;
+        let Self { to, permit, held } = self;
         // First, so that who gets the answer finds room for the next command.
         drop(permit);
-        let _gone = to.send(answer);
+        let waited = held.map_or(Duration::ZERO, |since| since.elapsed());
+        let _gone = to.send((answer, waited));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Stores states that have left memory, and cuts the journal below what is stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use relampago_actors::{Address, Sequence};
+use relampago_actors::{Address, Millis, Sequence};
 use relampago_snapshots::{SnapshotRecord, StorageError};
 
 use crate::node::Node;
@@ -22,6 +23,33 @@ const RESTING_AT_MOST: usize = 250_000;
 /// How often the debt is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How far snapshots are behind.
+#[derive(Debug, Default)]
+pub(crate) struct Debt {
+    /// When states were last stored that waited, ms; what waits now came later.
+    paid: AtomicU64,
+    /// All events below are in snapshots, as of then.
+    covered_below: AtomicU64,
+}
+
+impl Debt {
+    /// For how long the oldest state may have waited, ms.
+    pub(crate) fn age(&self, now: Millis) -> u64 {
+        now.saturating_sub(self.paid.load(Ordering::Relaxed))
+    }
+
+    /// Events up to `durable` that may be in no snapshot.
+    pub(crate) fn lag(&self, durable: Sequence) -> u64 {
+        (durable + 1).saturating_sub(self.covered_below.load(Ordering::Relaxed).max(1))
+    }
+
+    /// Nothing waits yet.
+    pub(crate) fn begin(&self, now: Millis, first: Sequence) {
+        self.paid.store(now, Ordering::Relaxed);
+        self.covered_below.store(first, Ordering::Relaxed);
+    }
+}
+
 /// The snapshotter's thread: until `stop` is closed, or storing fails. Snapshots are a debt that is paid after
 /// an interval or when it has grown: a state that changes again meanwhile is stored once.
 pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
@@ -31,10 +59,12 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
             continue;
         }
         paid = Instant::now();
+        let began = node.clock.now();
         if let Err(error) = store_resting(node).and_then(|()| cut(node, EVENTS_A_CUT)) {
             tracing::error!(%error, "snapshots failed: the node stops");
             return node.failure.set(format!("snapshots failed: {error}"));
         }
+        node.debt.paid.store(began, Ordering::Relaxed);
     }
 }
 
@@ -73,6 +103,7 @@ pub(crate) fn cut(node: &Node, least: u64) -> Result<(), StorageError> {
     #[cfg(test)]
     crate::rules::meanwhile(crate::rules::Between::EndAndEntities);
     let below: Sequence = node.region.uncovered().map_or(end, |uncovered| uncovered.min(end));
+    node.debt.covered_below.store(below, Ordering::Relaxed);
     if below.saturating_sub(node.journal.first()) < least {
         return Ok(());
     }

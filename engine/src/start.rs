@@ -21,6 +21,7 @@ use tokio::time::sleep;
 use crate::api::StartError;
 use crate::clock::Clock;
 use crate::committer::{Committer, Gather};
+use crate::crosscheck::{self, Crosscheck, Ledger};
 use crate::deadlines::Deadlines;
 use crate::failure::Failure;
 use crate::figures::Figures;
@@ -30,6 +31,7 @@ use crate::quarantine::Quarantine;
 use crate::region::{Envelope, Input, Region};
 use crate::reply::Admitted;
 use crate::shell::{ShellMessage, Supervisor};
+use crate::snapshotter::Debt;
 use crate::views::{Catalogue, Minutes, Orders};
 use crate::watch::Watches;
 use crate::{recovery, router, snapshotter, sweeper};
@@ -64,6 +66,8 @@ pub(crate) struct Threads {
     committer: Mutex<Option<JoinHandle<()>>>,
     snapshotter: Mutex<Option<JoinHandle<()>>>,
     stop_snapshotter: Mutex<Option<mpsc::Sender<()>>>,
+    crosscheck: Mutex<Option<JoinHandle<()>>>,
+    stop_crosscheck: Mutex<Option<mpsc::Sender<()>>>,
 }
 
 pub(crate) async fn start(settings: &Settings) -> Result<(Arc<Node>, Threads), StartError> {
@@ -71,11 +75,10 @@ pub(crate) async fn start(settings: &Settings) -> Result<(Arc<Node>, Threads), S
     let (late, late_answers) = tokio::sync::mpsc::channel(LATE_ANSWERS);
     let (settings, figures) = (settings.clone(), Figures::register());
     let opened = spawn_blocking(move || open(&settings, figures, Simulator::new(late), began));
-    let (node, owing) = opened.await.map_err(|error| StartError::System {
-        what: "the recovery panicked",
-        source: io::Error::other(error),
+    let (node, recovery::Recovered { owing, ledger }) = opened.await.map_err(|error| {
+        StartError::System { what: "the recovery panicked", source: io::Error::other(error) }
     })??;
-    let threads = start_threads(&node)?;
+    let threads = start_threads(&node, ledger)?;
     supervise(&node).await?;
     start_tasks(&node, late_answers);
     for some in owing.chunks(REDRIVEN_AT_ONCE) {
@@ -93,7 +96,7 @@ fn open(
     figures: Figures,
     gateway: Simulator,
     began: Instant,
-) -> Result<(Arc<Node>, recovery::Owing), StartError> {
+) -> Result<(Arc<Node>, recovery::Recovered), StartError> {
     let dir = settings.data.dir.clone();
     let clock = Clock::default();
     let fresh = fresh_identity(&clock)?;
@@ -124,12 +127,13 @@ fn open(
     let mut node = node(settings, figures, gateway, clock, opened);
     #[cfg(test)]
     twin::put(&settings.data.dir, &mut node);
-    let owing = recovery::run(&node)?;
+    let recovered = recovery::run(&node)?;
+    node.debt.begin(node.clock.now(), node.journal.first());
     node.recovery = began.elapsed();
-    say(&report, node.recovery, owing.len());
+    say(&report, node.recovery, recovered.owing.len());
     // Tied to itself only now that nothing changes it any more.
     let node = Arc::new_cyclic(|own| Node { own: own.clone(), ..node });
-    Ok((node, owing))
+    Ok((node, recovered))
 }
 
 /// The keys, made at the first start. Without the vault what the journal holds of people could not be read again:
@@ -213,6 +217,8 @@ fn node(settings: &Settings, figures: Figures, gateway: Simulator, clock: Clock,
         deadlines: Deadlines::default(),
         outbox: Outbox::new(Arc::new(gateway), mailbox.clone(), settings.mail.link.clone(), patience),
         quarantine: Quarantine::default(),
+        crosscheck: Crosscheck::default(),
+        debt: Debt::default(),
         catalogue: Catalogue::default(),
         orders: Orders::default(),
         minutes: Minutes::default(),
@@ -228,7 +234,7 @@ fn node(settings: &Settings, figures: Figures, gateway: Simulator, clock: Clock,
     }
 }
 
-fn start_threads(node: &Arc<Node>) -> Result<Threads, StartError> {
+fn start_threads(node: &Arc<Node>, ledger: Ledger) -> Result<Threads, StartError> {
     let system = |source| StartError::System { what: "a thread could not be started", source };
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     let committing = Arc::clone(node);
@@ -246,10 +252,18 @@ fn start_threads(node: &Arc<Node>) -> Result<Threads, StartError> {
             snapshotter::run(&storing, &stopped);
         })
         .map_err(system)?;
+    let (stop_check, check_stopped) = mpsc::channel();
+    // Before anybody can ask for anything: nothing is durable that the ledger has not seen.
+    let (checking, from) = (Arc::clone(node), node.journal.last());
+    let crosscheck = thread("crosscheck")
+        .spawn(move || crosscheck::run(&checking, ledger, from, &check_stopped))
+        .map_err(system)?;
     Ok(Threads {
         committer: Mutex::new(Some(committer)),
         snapshotter: Mutex::new(Some(snapshotter)),
         stop_snapshotter: Mutex::new(Some(stop)),
+        crosscheck: Mutex::new(Some(crosscheck)),
+        stop_crosscheck: Mutex::new(Some(stop_check)),
     })
 }
 
@@ -329,13 +343,14 @@ pub(crate) async fn drain(node: &Arc<Node>, threads: &Threads) -> Result<(), Sta
         uncovered.is_empty() || node.failure.has_come()
     })
     .await;
-    let (node, committer, snapshotter) =
-        (Arc::clone(node), threads.committer.lock().take(), threads.snapshotter.lock().take());
+    let ending = [&threads.committer, &threads.snapshotter, &threads.crosscheck].map(|own| own.lock().take());
+    let node = Arc::clone(node);
     drop(threads.stop_snapshotter.lock().take());
+    drop(threads.stop_crosscheck.lock().take());
     node.committer.close();
     node.region.stop().await;
     let closed = spawn_blocking(move || {
-        for thread in [committer, snapshotter].into_iter().flatten() {
+        for thread in ending.into_iter().flatten() {
             // A panic has been noted as the node's failure.
             let _panicked = thread.join();
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use crate::error::Problem;
-use crate::metrics::FrontMetrics;
+use crate::metrics::{FrontMetrics, Refusal};
 
 /// Bodies that may be arriving for each request that may be worked on.
 const ARRIVING_PER_IN_FLIGHT: usize = 4;
@@ -75,7 +75,7 @@ impl Admission {
     /// # Errors
     /// 503 if there is none, or the server is going away.
     pub(crate) fn admit(&self) -> Result<Place, Problem> {
-        self.place(&self.in_flight)
+        self.place(&self.in_flight, Refusal::Overloaded)
     }
 
     /// A place for a body that is arriving.
@@ -83,16 +83,26 @@ impl Admission {
     /// # Errors
     /// As [`Admission::admit`].
     pub(crate) fn receive(&self) -> Result<Place, Problem> {
-        self.place(&self.arriving)
+        self.place(&self.arriving, Refusal::Bodies)
     }
 
-    fn place(&self, places: &Arc<Places>) -> Result<Place, Problem> {
+    /// Counts a refusal.
+    pub(crate) fn refuse(&self, why: Refusal) {
+        self.metrics.refuse(why);
+    }
+
+    /// How many requests are worked on, and how many may be.
+    pub(crate) fn in_flight(&self) -> (usize, usize) {
+        (self.in_flight.taken.load(Ordering::Relaxed), self.in_flight.most)
+    }
+
+    fn place(&self, places: &Arc<Places>, full: Refusal) -> Result<Place, Problem> {
         if self.is_draining() {
-            self.metrics.shutting_down.increment(1);
+            self.refuse(Refusal::ShuttingDown);
             return Err(Problem::shutting_down());
         }
         Place::take(places).ok_or_else(|| {
-            self.metrics.overloaded.increment(1);
+            self.refuse(full);
             Problem::overloaded()
         })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,8 +32,8 @@ use crate::auth::{self, Access, Auth};
 use crate::error::{Kind, Problem};
 use crate::extract::Call;
 use crate::lane::Short;
-use crate::metrics::RouteMetrics;
-use crate::trace::{self, TraceId};
+use crate::metrics::{Refusal, RouteMetrics};
+use crate::trace::{self, Tale, TraceId};
 use crate::{openapi, routes};
 
 /// Paths below this are the shop's.
@@ -54,6 +55,8 @@ pub(crate) struct App {
     pub(crate) request_timeout: Duration,
     pub(crate) body_limit: usize,
     pub(crate) started: Instant,
+    /// The data folder.
+    pub(crate) data: PathBuf,
     /// The OpenAPI document, as it is served.
     pub(crate) openapi: Bytes,
     pub(crate) admission: Admission,
@@ -114,6 +117,7 @@ impl Front {
             request_timeout: settings.server.request_timeout,
             body_limit: settings.server.body_limit_bytes,
             started: Instant::now(),
+            data: settings.data.dir.clone(),
             admission: Admission::new(settings.server.max_in_flight),
             access,
             auth: Auth::new(admin.digest(), issuer, settings.server.request_timeout),
@@ -141,6 +145,11 @@ impl Front {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    /// Counts a request that was refused before it was one.
+    pub(crate) fn refuse(&self, why: Refusal) {
+        self.app.admission.refuse(why);
     }
 
     /// From now on requests are refused; those in flight go on.
@@ -379,12 +388,20 @@ impl<H: Handle> Handler<(), Arc<App>> for Endpoint<H> {
     fn call(self, request: Request, app: Arc<App>) -> Self::Future {
         Box::pin(async move {
             let began = Instant::now();
-            let (parts, body) = request.into_parts();
-            let trace = TraceId::of(&parts.headers);
+            let (mut parts, body) = request.into_parts();
+            let tale = Tale::of(&parts.headers);
+            let trace = tale.as_ref().map(|tale| tale.trace());
+            if let Some(tale) = &tale {
+                parts.extensions.insert(Arc::clone(tale));
+            }
             let handled = self.handle(app, parts, body).await;
             let response =
                 handled.unwrap_or_else(|problem| problem.into_response(trace.unwrap_or_else(TraceId::fresh)));
-            self.metrics.record(response.status(), began.elapsed());
+            let took = began.elapsed();
+            self.metrics.record(response.status(), took);
+            if let Some(tale) = tale {
+                tale.tell(self.listed, response.status(), took);
+            }
             response
         })
     }

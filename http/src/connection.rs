@@ -23,6 +23,7 @@ use crate::app::Front;
 use crate::error::Kind;
 use crate::extract::Peer;
 use crate::lane::{Lane, Left};
+use crate::metrics::Refusal;
 use crate::pace::{Pace, Patience};
 use crate::progress::{Phase, Progress};
 use crate::refusing::Refusing;
@@ -75,7 +76,7 @@ impl LongWay {
     /// short way: then gives the connection back, and what was read of that request.
     async fn serve(self, stream: TcpStream, ahead: Vec<u8>, pace: &mut Pace) -> Option<(TcpStream, Vec<u8>)> {
         let Self { peer, front, gives_way } = self;
-        let patience = pace.patience;
+        let (patience, refusals) = (pace.patience, front.clone());
         let progress = Arc::new(Progress::new());
         let stream = TokioIo::new(Refusing::new(stream, ahead, gives_way, Arc::clone(&progress)));
         let mut quiet = Quiet::new(patience, Arc::clone(&progress));
@@ -111,6 +112,7 @@ impl LongWay {
             Cut::TooLong => {
                 let parts = connection.into_parts();
                 if has_begun(&parts.read_buf) {
+                    refusals.refuse(Refusal::HeadTimeout);
                     let detail = "The request's head took too long to arrive.";
                     let refused = parts.io.into_inner().refuse(Kind::REQUEST_TIMEOUT, detail);
                     // A client that is slow to write may be slow to read.

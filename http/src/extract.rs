@@ -26,7 +26,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::access::passwords::Plain;
+use crate::access::passwords::{Busy, Plain};
 use crate::admission::Place;
 use crate::app::{App, Listed};
 use crate::auth::Caller;
@@ -35,6 +35,8 @@ use crate::etag::IfMatch;
 use crate::idempotency::Key;
 use crate::json::User;
 use crate::locale;
+use crate::metrics::Refusal;
+use crate::trace::Tale;
 
 /// The address at the other end of the connection, as the server notes it with every request.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +82,8 @@ pub(crate) struct Taken {
     body: Mutex<Body>,
     /// Held until the answer is written, unless the route is the operators'.
     place: Option<Place>,
+    /// What is told of it in the log, if anything is.
+    tale: Option<Arc<Tale>>,
 }
 
 impl Call {
@@ -93,7 +97,8 @@ impl Call {
         // Fails where the path has no parameters or they are not UTF-8: then none of them is found.
         let params = parts.extract().await.ok();
         let body = Mutex::new(body);
-        Self(Box::new(Taken { app, caller, route, parts, params, body, place: None }))
+        let tale = parts.extensions.remove::<Arc<Tale>>();
+        Self(Box::new(Taken { app, caller, route, parts, params, body, place: None, tale }))
     }
 }
 
@@ -228,7 +233,7 @@ impl Taken {
         let body = tokio::select! {
             // As a rule the body is here already.
             biased;
-            body = timeout(self.app.request_timeout, body.collect()) => body.map_err(|_| late())?,
+            body = timeout(self.app.request_timeout, body.collect()) => body.map_err(|_| self.late())?,
             () = self.app.admission.draining() => return Err(Problem::shutting_down()),
         };
         let body = body.map_err(|error| {
@@ -322,7 +327,18 @@ impl Taken {
     /// 503 if too many passwords wait.
     pub(crate) async fn hash_password(&self, password: Plain) -> Result<Password, Problem> {
         let hash = self.app.access.passwords.hash(password).await;
-        hash.map_err(|busy| Problem::busy(busy.retry_after))
+        hash.map_err(|busy| self.busy(busy))
+    }
+
+    /// Too many passwords wait.
+    pub(crate) fn busy(&self, busy: Busy) -> Problem {
+        self.app.admission.refuse(Refusal::Passwords);
+        Problem::busy(busy.retry_after)
+    }
+
+    fn late(&self) -> Problem {
+        self.app.admission.refuse(Refusal::BodyTimeout);
+        late()
     }
 
     /// Asks an entity in the shop's own name, for a caller whose right was looked at before.
@@ -341,7 +357,7 @@ impl Taken {
     /// # Errors
     /// As [`Taken::try_ask`].
     pub(crate) async fn try_ask_for_shop(&self, to: Address, message: Message) -> Result<Answered, AskError> {
-        self.app.engine.ask(to, Party::Shop, message, self.app.request_timeout).await
+        self.ask_as(to, Party::Shop, message).await
     }
 
     /// Asks an entity and waits for the answer, at most as long as a request may take.
@@ -360,7 +376,21 @@ impl Taken {
     /// # Errors
     /// The engine's; that the outcome is unknown if there is no answer in time.
     pub(crate) async fn try_ask(&self, to: Address, message: Message) -> Result<Answered, AskError> {
-        self.app.engine.ask(to, self.caller.party(), message, self.app.request_timeout).await
+        self.ask_as(to, self.caller.party(), message).await
+    }
+
+    async fn ask_as(&self, to: Address, by: Party, message: Message) -> Result<Answered, AskError> {
+        let Some(tale) = &self.tale else {
+            return self.app.engine.ask(to, by, message, self.app.request_timeout).await;
+        };
+        let mut asked = self.app.engine.begin_traced(to, by, message, tale.trace().into())?;
+        match timeout(self.app.request_timeout, &mut asked).await {
+            Ok(answer) => {
+                tale.has_waited(asked.waited());
+                answer
+            }
+            Err(_) => Err(asked.too_late()),
+        }
     }
 
     /// Waits for the engine, at most as long as a request may take.

@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use relampago_actors::{Address, Id, Message};
 use relampago_config::Locale;
@@ -33,7 +34,7 @@ use crate::extract::is_json;
 use crate::metrics::RouteMetrics;
 use crate::pace::Pace;
 use crate::routes::checkout::{self, PLACE};
-use crate::trace::{TraceId, is_request_id};
+use crate::trace::{self, TraceId, is_request_id};
 use crate::{idempotency, locale};
 
 pub(crate) use head::BEGINNING;
@@ -79,6 +80,8 @@ struct Taken {
     request_id: Option<Box<[u8]>>,
     trace: Option<TraceId>,
     began: Instant,
+    /// For how long its answer waited for the disk, where that is measured.
+    waited: Duration,
 }
 
 impl Short {
@@ -101,28 +104,32 @@ impl Short {
         {
             return None;
         }
+        let trace = trace::told(simple.traceparent.and_then(TraceId::read));
         let (id, asked) = match app.admission.admit() {
             Err(full) => (Id(0), Err(full)),
             Ok(place) => {
                 let (id, command) = checkout::at_once(&app.engine, caller, key, simple.body)?;
-                let asked = app.engine.begin(Address::order(id), caller.party(), Message::Order(command));
+                let (to, by, command) = (Address::order(id), caller.party(), Message::Order(command));
+                let asked =
+                    app.engine.begin_traced(to, by, command, trace.map(Into::into).unwrap_or_default());
                 (id, asked.map(|asked| (asked, place)).map_err(Problem::from))
             }
         };
-        let Simple { accept_language, request_id, traceparent, length, .. } = simple;
+        let Simple { accept_language, request_id, length, .. } = simple;
         let taken = Taken {
             id,
             locale: locale::preferred_of(accept_language.into_iter(), app.locale),
             request_id: request_id.filter(|given| is_request_id(given)).map(Into::into),
-            trace: traceparent.and_then(TraceId::read),
+            trace,
             began,
+            waited: Duration::ZERO,
         };
         Some((asked, taken, length))
     }
 
     /// Writes the answer to what was taken.
     fn answer(&self, taken: Taken, answer: Result<Answered, Problem>, is_last: bool, scratch: &mut Scratch) {
-        let Taken { id, locale, request_id, trace, began, .. } = taken;
+        let Taken { id, locale, request_id, trace, began, waited } = taken;
         let (body, out) = (&mut scratch.body, &mut scratch.answer);
         out.clear();
         let tail = writing::Tail { request_id: request_id.as_deref(), is_last };
@@ -136,7 +143,11 @@ impl Short {
                 response.status()
             }
         };
-        self.metrics.record(status, began.elapsed());
+        let took = began.elapsed();
+        self.metrics.record(status, took);
+        if let Some(trace) = trace {
+            trace::tell(trace, PLACE, status, took, waited);
+        }
     }
 }
 
@@ -192,14 +203,14 @@ impl<'a> Lane<'a> {
 
     async fn serve_one(&mut self) -> ControlFlow<Left> {
         let until = Instant::now() + self.pace.patience_with_idle();
-        let (begun, taken) = match poll_fn(|cx| self.poll_next(cx, until)).await {
+        let (begun, mut taken) = match poll_fn(|cx| self.poll_next(cx, until)).await {
             Next::Request(begun, taken) => (begun, taken),
             Next::Left(left) => return ControlFlow::Break(left),
         };
         let answer = match begun {
             Err(problem) => Err(problem),
             Ok((asked, place)) => {
-                let answer = self.wait_for(asked, taken.began).await;
+                let answer = self.wait_for(asked, &mut taken).await;
                 drop(place);
                 let Some(answer) = answer else { return ControlFlow::Break(Left::Closed) };
                 answer.map_err(Problem::from)
@@ -267,8 +278,8 @@ impl<'a> Lane<'a> {
     }
 
     /// The engine's answer; `None` if the client has gone meanwhile.
-    async fn wait_for(&mut self, mut asked: Asked, began: Instant) -> Option<Result<Answered, AskError>> {
-        let until = began + self.short.app.request_timeout;
+    async fn wait_for(&mut self, mut asked: Asked, taken: &mut Taken) -> Option<Result<Answered, AskError>> {
+        let until = taken.began + self.short.app.request_timeout;
         let mut is_late = false;
         let answer = poll_fn(|cx| {
             if let Poll::Ready(answer) = Pin::new(&mut asked).poll(cx) {
@@ -281,6 +292,7 @@ impl<'a> Lane<'a> {
             if is_late { Poll::Ready(None) } else { Poll::Pending }
         });
         let answer = answer.await;
+        taken.waited = asked.waited();
         if is_late { Some(Err(asked.too_late())) } else { answer }
     }
 

@@ -20,6 +20,7 @@
 //! | `refusing` | problems for what hyper cannot read |
 //! | [`allocator`] | where memory comes from, and when it goes back |
 //! | `fuzzing` | for fuzzing alone: the readers of credentials and cursors |
+//! | `checks`, `recovering` | whether work is taken, and what is said before it is |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
 
 pub mod access;
@@ -29,6 +30,7 @@ mod answer;
 pub mod app;
 mod audited;
 mod auth;
+mod checks;
 pub mod cli;
 mod connection;
 pub mod demo;
@@ -48,6 +50,7 @@ mod openapi;
 mod pace;
 mod page;
 mod progress;
+mod recovering;
 mod refusing;
 mod routes;
 pub mod serve;

@@ -17,6 +17,10 @@ const DURATION: &str = "http_request_duration_seconds";
 const REFUSED: &str = "http_requests_refused_total";
 const IN_FLIGHT: &str = "http_requests_in_flight";
 const ARRIVING: &str = "http_bodies_arriving";
+const CONNECTIONS: &str = "http_connections";
+const MOST_CONNECTIONS: &str = "http_connections_limit";
+const PANICKED: &str = "http_connections_panicked_total";
+const PASSWORDS: &str = "http_passwords_waiting";
 
 /// Upper bounds of the buckets of every histogram of seconds: 250 µs to 10 s.
 const SECONDS: [f64; 15] =
@@ -50,9 +54,15 @@ fn describe() {
         DURATION,
         "Time from a request's headers to its answer, seconds, by method and route."
     );
-    describe_counter!(REFUSED, "Requests refused before any work, by reason.");
+    describe_counter!(REFUSED, "Requests refused before any work of the engine, by reason.");
     describe_gauge!(IN_FLIGHT, "Requests being worked on.");
     describe_gauge!(ARRIVING, "Requests whose body is arriving.");
+    describe_gauge!(CONNECTIONS, "Open connections.");
+    describe_gauge!(MOST_CONNECTIONS, "Connections that may be open; more wait in the listen queue.");
+    describe_counter!(PANICKED, "Connections that ended in a panic.");
+    describe_gauge!(PASSWORDS, "Passwords that wait to be hashed.");
+    describe_gauge!("relampago_ready", "1 while the server takes work.");
+    describe_gauge!("relampago_disk_free_bytes", "Room left on the data folder's file system.");
 }
 
 /// The handles of one route: looked up once, when the route is made.
@@ -97,6 +107,38 @@ impl RouteMetrics {
     }
 }
 
+/// Why a request is refused before the engine sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Too many are worked on.
+    Overloaded,
+    /// Too many bodies are arriving.
+    Bodies,
+    /// The server goes away.
+    ShuttingDown,
+    /// Its head took too long to arrive.
+    HeadTimeout,
+    /// Its body did.
+    BodyTimeout,
+    /// The caller failed to sign in too often.
+    Attempts,
+    /// Too many passwords wait to be hashed.
+    Passwords,
+}
+
+impl Refusal {
+    /// In their order of declaration, with their labels.
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Overloaded, Kind::OVERLOADED.code),
+        (Self::Bodies, "bodies"),
+        (Self::ShuttingDown, Kind::SHUTTING_DOWN.code),
+        (Self::HeadTimeout, "head_timeout"),
+        (Self::BodyTimeout, "body_timeout"),
+        (Self::Attempts, Kind::TOO_MANY_ATTEMPTS.code),
+        (Self::Passwords, "passwords"),
+    ];
+}
+
 /// The handles of admission.
 #[derive(Debug)]
 pub(crate) struct FrontMetrics {
@@ -104,10 +146,7 @@ pub(crate) struct FrontMetrics {
     pub(crate) in_flight: Gauge,
     /// Requests whose body is arriving.
     pub(crate) arriving: Gauge,
-    /// Refused because too many were.
-    pub(crate) overloaded: Counter,
-    /// Refused because the server goes away.
-    pub(crate) shutting_down: Counter,
+    refused: [Counter; Refusal::ALL.len()],
 }
 
 impl FrontMetrics {
@@ -115,8 +154,54 @@ impl FrontMetrics {
         Self {
             in_flight: gauge!(IN_FLIGHT),
             arriving: gauge!(ARRIVING),
-            overloaded: counter!(REFUSED, "reason" => Kind::OVERLOADED.code),
-            shutting_down: counter!(REFUSED, "reason" => Kind::SHUTTING_DOWN.code),
+            refused: Refusal::ALL.map(|(_, reason)| counter!(REFUSED, "reason" => reason)),
+        }
+    }
+
+    /// Counts one refusal.
+    pub(crate) fn refuse(&self, why: Refusal) {
+        self.refused[why as usize].increment(1);
+    }
+}
+
+/// The handles of the listener.
+#[derive(Debug)]
+pub(crate) struct ListenerMetrics {
+    /// Open connections.
+    pub(crate) open: Gauge,
+    /// Connections that ended in a panic.
+    pub(crate) panicked: Counter,
+}
+
+impl ListenerMetrics {
+    /// For at most so many connections.
+    pub(crate) fn new(most: usize) -> Self {
+        gauge!(MOST_CONNECTIONS).set(most as f64);
+        Self { open: gauge!(CONNECTIONS), panicked: counter!(PANICKED) }
+    }
+}
+
+/// Passwords that wait to be hashed.
+pub(crate) fn passwords_waiting() -> Gauge {
+    gauge!(PASSWORDS)
+}
+
+/// Brings those metrics up to date that are read rather than counted.
+pub(crate) fn publish(is_ready: bool, disk_free: Option<u64>) {
+    gauge!("relampago_ready").set(f64::from(u8::from(is_ready)));
+    if let Some(free) = disk_free {
+        gauge!("relampago_disk_free_bytes").set(free as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_numbered_as_they_are_listed() {
+        for (index, (reason, _)) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
         }
     }
 }

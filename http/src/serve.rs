@@ -24,8 +24,9 @@ use crate::access::bootstrap::AdminKey;
 use crate::allocator;
 use crate::app::Front;
 use crate::connection;
-use crate::metrics;
+use crate::metrics::{self, ListenerMetrics};
 use crate::pace::Patience;
+use crate::recovering;
 
 /// Connections that may wait to be accepted; the kernel's own limit may be lower.
 const BACKLOG: u32 = 4096;
@@ -74,11 +75,13 @@ fn start_logs(log: &Log) -> Result<()> {
 async fn serve(settings: &Settings) -> Result<()> {
     let stop = stop_signal()?;
     let metrics = metrics::install();
-    let engine = Engine::start(settings).await.context("cannot start the engine")?;
-    let admin = admin_key(settings)?;
-    let front = Front::new(engine.clone(), settings, &admin, metrics.clone())?;
     let listener = listen(settings.server.addr)?;
     let address = listener.local_addr().context("cannot tell the address")?;
+    tracing::info!(%address, "recovering");
+    let started = recovering::until(&listener, settings.server.header_read_timeout, Engine::start(settings));
+    let engine = started.await.context("cannot start the engine")?;
+    let admin = admin_key(settings)?;
+    let front = Front::new(engine.clone(), settings, &admin, metrics.clone())?;
     announce(address)?;
 
     let mut upkeep = JoinSet::new();
@@ -160,6 +163,7 @@ struct Acceptor {
     patience: Patience,
     permits: Arc<Semaphore>,
     drain_timeout: Duration,
+    metrics: ListenerMetrics,
 }
 
 impl Acceptor {
@@ -170,6 +174,7 @@ impl Acceptor {
             patience: Patience { head: server.header_read_timeout, idle: server.keep_alive_timeout },
             permits: Arc::new(Semaphore::new(server.max_connections.min(Semaphore::MAX_PERMITS))),
             drain_timeout: server.drain_timeout,
+            metrics: ListenerMetrics::new(server.max_connections),
         }
     }
 
@@ -183,7 +188,12 @@ impl Acceptor {
                 biased;
                 () = &mut stop => break Ended::Stopped,
                 reason = &mut failed => break Ended::Failed(reason),
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => {
+                    self.metrics.open.set(connections.len() as f64);
+                    if ended.is_err_and(|error| error.is_panic()) {
+                        self.metrics.panicked.increment(1);
+                    }
+                }
                 accepted = self.accept(&listener) => {
                     if let Some((stream, peer, permit)) = accepted {
                         let (front, stopped) = (self.front.clone(), stopped.clone());
@@ -192,6 +202,7 @@ impl Acceptor {
                             served.await;
                             drop(permit);
                         });
+                        self.metrics.open.set(connections.len() as f64);
                     }
                 }
             }

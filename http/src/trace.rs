@@ -1,11 +1,17 @@
 //! What ties a request to its traces and logs: `traceparent` and `X-Request-Id`.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use relampago_actors::Id;
+use relampago_engine::Trace;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
+
+use crate::app::Listed;
 
 /// The caller's or our name for a request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,6 +42,60 @@ impl TraceId {
     pub(crate) fn fresh() -> Self {
         Self(Uuid::now_v7().as_u128())
     }
+}
+
+impl From<TraceId> for Trace {
+    fn from(trace: TraceId) -> Self {
+        Self(trace.0)
+    }
+}
+
+/// What the log tells of a request: its trace, and how long it waited for the disk.
+#[derive(Debug)]
+pub(crate) struct Tale {
+    trace: TraceId,
+    waited_us: AtomicU64,
+}
+
+impl Tale {
+    /// Of a request that belongs to a trace, or that is told of anyway.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Arc<Self>> {
+        let trace = told(TraceId::of(headers))?;
+        Some(Arc::new(Self { trace, waited_us: AtomicU64::new(0) }))
+    }
+
+    pub(crate) fn trace(&self) -> TraceId {
+        self.trace
+    }
+
+    /// An answer of the engine's waited so long for the disk.
+    pub(crate) fn has_waited(&self, waited: Duration) {
+        self.waited_us.fetch_add(waited.as_micros() as u64, Relaxed);
+    }
+
+    /// Writes the request's line.
+    pub(crate) fn tell(&self, route: Listed, status: StatusCode, took: Duration) {
+        tell(self.trace, route, status, took, Duration::from_micros(self.waited_us.load(Relaxed)));
+    }
+}
+
+/// The caller's trace, or a new one if a line will be written of the request.
+pub(crate) fn told(given: Option<TraceId>) -> Option<TraceId> {
+    given.or_else(|| tracing::enabled!(tracing::Level::DEBUG).then(TraceId::fresh))
+}
+
+/// The one line of a request. It names the route and not the path: who knows the id of a cart or of a guest's order
+/// may do everything with it.
+pub(crate) fn tell(trace: TraceId, route: Listed, status: StatusCode, took: Duration, waited: Duration) {
+    tracing::debug!(
+        method = route.method,
+        route = route.template,
+        status = status.as_u16(),
+        trace_id = %trace,
+        took_us = took.as_micros() as u64,
+        waited_for_disk_us = waited.as_micros() as u64,
+        "request"
+    );
 }
 
 impl fmt::Display for TraceId {

@@ -78,6 +78,11 @@ impl Holds {
         self.0.len()
     }
 
+    /// Every hold with its units.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Hold, u32)> {
+        self.0.iter().map(|(key, units)| (Hold::from(*key), units.quantity))
+    }
+
     pub(super) fn contains(&self, hold: Hold) -> bool {
         self.0.contains_key(&hold.into())
     }

@@ -7,6 +7,7 @@ use relampago_actors::{
 use relampago_snapshots::codec::RecordType;
 
 use super::Hostable;
+use crate::crosscheck::Ledger;
 use crate::figures::Figures;
 use crate::node::Node;
 use crate::views::StockHandle;
@@ -53,6 +54,10 @@ impl Hostable for inventory::Inventory {
         }
     }
 
+    fn account(&self, at: Address, last: Sequence, ledger: &mut Ledger) {
+        ledger.found_inventory(at.id, self, last);
+    }
+
     fn project(&self, at: Address, sequence: Sequence, handle: &mut StockHandle, node: &Node) {
         if let Some(view) = self.view() {
             node.catalogue.stock(at, handle).record(view.available, sequence);
@@ -94,6 +99,10 @@ impl Hostable for order::Order {
             }
             _ => {}
         }
+    }
+
+    fn account(&self, at: Address, _last: Sequence, ledger: &mut Ledger) {
+        ledger.found_order(at.id, self);
     }
 
     fn project(&self, at: Address, sequence: Sequence, shown: &mut Option<Facets>, node: &Node) {

@@ -60,6 +60,11 @@ impl Catalogue {
         handle.get_or_insert_with(|| self.stock_of(inventory))
     }
 
+    /// What the shop sells of a sku: units, and the inventory's event that made it so.
+    pub(crate) fn sells(&self, inventory: Id) -> Option<(i64, Sequence)> {
+        self.stocks.get(&inventory).map(|stock| stock.available())
+    }
+
     fn stock_of(&self, inventory: Address) -> Arc<Stock> {
         Arc::clone(&self.stocks.entry(inventory.id).or_default())
     }

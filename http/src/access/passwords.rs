@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use ::metrics::Gauge;
 use argon2::password_hash::{self, phc};
 use argon2::{ARGON2ID_IDENT, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use parking_lot::Mutex;
@@ -24,6 +25,8 @@ use relampago_actors::secret::Password;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
+
+use crate::metrics;
 
 /// When to come again if the queue is full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -57,6 +60,7 @@ pub(crate) struct Busy {
 pub(crate) struct Passwords {
     /// `None` only while being dropped.
     queue: Option<SyncSender<Job>>,
+    waiting: Gauge,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -82,11 +86,12 @@ impl Passwords {
         let (queue, jobs) = sync_channel(queue);
         let jobs = Arc::new(Mutex::new(jobs));
         let hasher = Arc::new(Hasher::new().map_err(io::Error::other)?);
-        let mut passwords = Self { queue: Some(queue), threads: Vec::new() };
+        let waiting = metrics::passwords_waiting();
+        let mut passwords = Self { queue: Some(queue), waiting: waiting.clone(), threads: Vec::new() };
         for number in 0..threads {
-            let (jobs, hasher) = (Arc::clone(&jobs), Arc::clone(&hasher));
+            let (jobs, hasher, waiting) = (Arc::clone(&jobs), Arc::clone(&hasher), waiting.clone());
             let thread = thread::Builder::new().name(format!("password-{number}"));
-            passwords.threads.push(thread.spawn(move || work(&jobs, &hasher))?);
+            passwords.threads.push(thread.spawn(move || work(&jobs, &hasher, &waiting))?);
         }
         Ok(passwords)
     }
@@ -114,7 +119,11 @@ impl Passwords {
 
     fn submit(&self, job: Job) -> Result<(), Busy> {
         let queue = self.queue.as_ref().ok_or(Busy::NOW)?;
-        queue.try_send(job).map_err(|_| Busy::NOW)
+        self.waiting.increment(1.0);
+        queue.try_send(job).map_err(|_| {
+            self.waiting.decrement(1.0);
+            Busy::NOW
+        })
     }
 }
 
@@ -138,13 +147,14 @@ fn default_threads() -> usize {
     thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, hasher: &Hasher) {
+fn work(jobs: &Mutex<Receiver<Job>>, hasher: &Hasher, waiting: &Gauge) {
     // For the kernel this is about the calling thread, whatever the name says.
     if let Err(error) = rustix::process::setpriority_process(None, LOWEST_PRIORITY) {
         tracing::warn!(%error, "password hashes run at normal priority");
     }
     loop {
         let Ok(job) = jobs.lock().recv() else { return };
+        waiting.decrement(1.0);
         if job.is_wanted() {
             let stint = Stint::begin();
             job.run(hasher);

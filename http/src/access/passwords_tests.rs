@@ -19,7 +19,8 @@ fn start(threads: usize) -> Passwords {
 /// A queue that nobody works on.
 fn idle(places: usize) -> (Passwords, Receiver<Job>) {
     let (queue, jobs) = sync_channel(places);
-    (Passwords { queue: Some(queue), threads: Vec::new() }, jobs)
+    let waiting = metrics::passwords_waiting();
+    (Passwords { queue: Some(queue), waiting, threads: Vec::new() }, jobs)
 }
 
 fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {

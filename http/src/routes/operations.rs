@@ -10,8 +10,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::answer;
+use crate::checks::{self, Checks};
 use crate::error::{Kind, Problem};
 use crate::extract::Call;
+use crate::metrics as figures;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -56,9 +58,12 @@ pub(crate) async fn livez(_: Call) -> Result<Response, Problem> {
 /// Says whether the server takes work.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
-    params(("verbose" = Option<String>, Query, description = "List the checks.")),
+    params(("verbose" = Option<String>, Query, description = "List the checks: `[+] name: detail` for what is well, \
+        `[!]` for what an operator should look at, and in the detail of a refusal `[-]` for what keeps the server \
+        from taking work.")),
     responses(
-        (status = 200, description = "It does.", body = String, content_type = "text/plain"),
+        (status = 200, description = "It does: `ok`, behind the checks if they were asked for.", body = String,
+            content_type = "text/plain"),
         (status = 503, description = "`not_ready`, `shutting_down`"),
     ),
 )]
@@ -66,15 +71,17 @@ pub(crate) async fn readyz(call: Call) -> Result<Response, Problem> {
     if call.app.admission.is_draining() {
         return Err(Problem::shutting_down());
     }
-    if !call.engine().health().ready {
-        return Err(Problem::new(Kind::NOT_READY, "The engine takes no work."));
-    }
+    let checks = Checks::of(&call.app);
     let verbose = call
         .uri()
         .query()
         .is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")));
-    let checks = if verbose { "[+] engine ok\n[+] accepting ok\n" } else { "" };
-    Ok(text(format!("{checks}ok\n"), TEXT))
+    match (checks.is_ready(), verbose) {
+        (true, true) => Ok(text(format!("{checks}ok\n"), TEXT)),
+        (true, false) => Ok(text("ok\n".to_owned(), TEXT)),
+        (false, true) => Err(Problem::new(Kind::NOT_READY, checks.to_string().trim_end().to_owned())),
+        (false, false) => Err(Problem::new(Kind::NOT_READY, "The engine takes no work.")),
+    }
 }
 
 /// Shows how the server is.
@@ -108,6 +115,8 @@ pub(crate) async fn health(call: Call) -> Result<Response, Problem> {
     responses((status = 200, description = "All metrics.", body = String, content_type = "text/plain")),
 )]
 pub(crate) async fn metrics(call: Call) -> Result<Response, Problem> {
+    let ready = !call.app.admission.is_draining() && Checks::of(&call.app).is_ready();
+    figures::publish(ready, checks::disk_free(&call.app.data));
     call.engine().publish_metrics();
     Ok(text(call.app.metrics.render(), PROMETHEUS))
 }

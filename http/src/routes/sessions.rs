@@ -21,6 +21,7 @@ use crate::extract::Call;
 use crate::fields::{self, Fields};
 use crate::idempotency::{Key, id_for};
 use crate::json::{IdText, Tokens};
+use crate::metrics::Refusal;
 
 /// Bytes of the longest refresh token that is looked at.
 const MAX_TOKEN: usize = 200;
@@ -119,6 +120,7 @@ pub(super) async fn verified(
     let access = &call.app.access;
     let source: IpAddr = call.source();
     let attempt = access.throttle.check(account.0, source, call.engine().now()).map_err(|wait| {
+        call.app.admission.refuse(Refusal::Attempts);
         Problem::new(Kind::TOO_MANY_ATTEMPTS, "Too many failed attempts. Wait, then try again.")
             .retry_after(wait.retry_after)
     })?;
@@ -128,7 +130,7 @@ pub(super) async fn verified(
         Ok(verdict) => verdict,
         Err(busy) => {
             access.throttle.withdrawn(attempt);
-            return Err(Problem::busy(busy.retry_after));
+            return Err(call.busy(busy));
         }
     };
     if !verdict.matches {

@@ -1,0 +1,159 @@
+//! Orders against inventories, while the node runs.
+//!
+//! One thread reads the journal some way behind its durable end, where orders and inventories stand in one order,
+//! and keeps what either says of the same units. It wakes no entity, takes nothing of a checkout's way (the last
+//! half second of the journal is read from memory, where it waits for the store behind the log) and does a bounded
+//! amount of work a look: little while the node is busy, so that it may fall behind, and more when it is not. Its
+//! priority is a normal one all the same, since it holds the journal's locks for moments that others would wait for.
+
+mod ledger;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use relampago_actors::{Address, Kind, Sequence, inventory, order};
+use relampago_snapshots::codec::CodecError;
+
+pub(crate) use ledger::{Faults, Ledger};
+
+use crate::hosting::{self, Hostable};
+use crate::node::Node;
+use crate::record;
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 100 });
+
+/// The node is busy if so many events came since the last look.
+const BUSY: u64 = 1_000;
+
+/// Work at one look while the node is busy, and while it is not.
+const WORK_BUSY: Duration = Duration::from_millis(2);
+const WORK_CALM: Duration = Duration::from_millis(40);
+
+/// Events between two looks at the time.
+const EVENTS_A_GLANCE: u64 = 64;
+
+/// Skus whose books are compared at one look.
+const SKUS_A_LOOK: usize = 1_000;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Crosscheck {
+    position: AtomicU64,
+    claims: AtomicU64,
+    oversold: AtomicU64,
+    stranded: AtomicU64,
+    difference: AtomicU64,
+    #[cfg(test)]
+    looks: AtomicU64,
+}
+
+impl Crosscheck {
+    /// The faults that stand at [`Crosscheck::position`].
+    pub(crate) fn faults(&self) -> Faults {
+        Faults {
+            oversold: self.oversold.load(Relaxed),
+            stranded: self.stranded.load(Relaxed),
+            difference: self.difference.load(Relaxed),
+        }
+    }
+
+    /// How far the journal was read.
+    pub(crate) fn position(&self) -> Sequence {
+        self.position.load(Relaxed)
+    }
+
+    /// Orders that stock may yet move for.
+    pub(crate) fn claims(&self) -> u64 {
+        self.claims.load(Relaxed)
+    }
+
+    /// How often it has looked.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.load(Relaxed)
+    }
+
+    fn publish(&self, ledger: &Ledger, position: Sequence) {
+        let Faults { oversold, stranded, difference } = ledger.faults();
+        self.oversold.store(oversold, Relaxed);
+        self.stranded.store(stranded, Relaxed);
+        self.difference.store(difference, Relaxed);
+        self.claims.store(ledger.claims() as u64, Relaxed);
+        self.position.store(position, Relaxed);
+        #[cfg(test)]
+        self.looks.fetch_add(1, Relaxed);
+    }
+}
+
+/// The thread: until `stop` is closed, or the journal cannot be read.
+pub(crate) fn run(node: &Arc<Node>, mut ledger: Ledger, from: Sequence, stop: &Receiver<()>) {
+    let mut position = from;
+    let mut last = from;
+    node.crosscheck.publish(&ledger, position);
+    while stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        let now = node.journal.last();
+        let work = if now - last >= BUSY { WORK_BUSY } else { WORK_CALM };
+        last = now;
+        match read(node, &mut ledger, position, Instant::now() + work) {
+            Ok(reached) => position = reached,
+            Err(error) => return give_up(node, error.as_ref(), stop),
+        }
+        ledger.compare(SKUS_A_LOOK, |inventory| node.catalogue.sells(inventory));
+        node.crosscheck.publish(&ledger, position);
+    }
+}
+
+/// The journal's own failure is told elsewhere; but what was deleted from the archive cannot be checked.
+fn give_up(node: &Node, error: &dyn std::error::Error, stop: &Receiver<()>) {
+    let stopped = stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected);
+    if !stopped && !node.failure.has_come() {
+        tracing::error!(%error, "orders are not checked against inventories any more");
+    }
+}
+
+/// Reads on behind `position`, until there is no more or time is up; gives how far.
+fn read(
+    node: &Node,
+    ledger: &mut Ledger,
+    mut position: Sequence,
+    until: Instant,
+) -> Result<Sequence, Box<dyn std::error::Error>> {
+    let mut outcome = Ok(());
+    node.journal.replay(position + 1, &mut |sequence, bytes| {
+        outcome = follow(node, ledger, sequence, bytes);
+        if outcome.is_err() {
+            return ControlFlow::Break(());
+        }
+        position = sequence;
+        let is_late = sequence.is_multiple_of(EVENTS_A_GLANCE) && Instant::now() >= until;
+        if is_late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    outcome?;
+    Ok(position)
+}
+
+fn follow(node: &Node, ledger: &mut Ledger, sequence: Sequence, bytes: &[u8]) -> Result<(), CodecError> {
+    let Some(parts) = record::parse(bytes) else { return Ok(()) };
+    let at = parts.at;
+    match at.kind {
+        Kind::Inventory => ledger.inventory(at.id, &inventory::Inventory::event(parts.event)?, sequence),
+        Kind::Order => {
+            ledger.order(at.id, &order::Order::event(parts.event)?, sequence, || stored(node, at));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// An order as it was last packed or stored; it is not woken.
+fn stored(node: &Node, at: Address) -> Option<order::Order> {
+    if let Some(resting) = node.region.resting_at(at) {
+        return hosting::read(resting.packed.state()).ok();
+    }
+    let found = node.store.get(&at.key()).ok()??;
+    hosting::read(&found.state).ok()
+}

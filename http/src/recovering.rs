@@ -1,0 +1,107 @@
+//! While the engine recovers the port is open already: who asks learns that the process runs and takes no work yet.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::error::{Kind, Problem};
+use crate::trace::{self, TraceId};
+
+/// Connections at once: they are short, and whoever finds no room waits in the listen queue.
+const MOST: usize = 64;
+
+/// Answers everybody until the engine is there; gives what became of it.
+pub(crate) async fn until<T>(
+    listener: &TcpListener,
+    patience: Duration,
+    started: impl Future<Output = T>,
+) -> T {
+    let mut started = pin!(started);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            started = &mut started => return started,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < MOST => {
+                if let Ok((stream, _)) = accepted {
+                    // Whoever is slower than that is not answered.
+                    connections.spawn(timeout(patience, serve(stream)));
+                }
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream) {
+    let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request)) });
+    let served = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+fn answer(request: &hyper::Request<Incoming>) -> Response {
+    let mut response = match request.uri().path() {
+        "/livez" => {
+            let mut response = Response::new(Body::from("ok\n"));
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, text);
+            response
+        }
+        _ => {
+            let trace = TraceId::of(request.headers()).unwrap_or_else(TraceId::fresh);
+            let problem = Problem::new(Kind::NOT_READY, "The engine recovers. Try again.");
+            problem.retry_after_s(1).into_response(trace)
+        }
+    };
+    response.headers_mut().insert(trace::REQUEST_ID, trace::request_id(request.headers()));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    async fn ask(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_process_lives_and_takes_no_work() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (start, started) = oneshot::channel();
+        let asking = async move {
+            let answers = [ask(address, "/livez").await, ask(address, "/readyz").await];
+            start.send(7).unwrap();
+            answers
+        };
+        let (started, [alive, ready]) =
+            tokio::join!(until(&listener, Duration::from_secs(10), started), asking);
+        assert_eq!(started, Ok(7));
+        assert!(alive.starts_with("HTTP/1.1 200 OK") && alive.ends_with("ok\n"), "{alive}");
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("\"code\":\"not_ready\""), "{ready}");
+        assert!(ready.contains("retry-after: 1") && ready.contains("x-request-id: "), "{ready}");
+    }
+}
