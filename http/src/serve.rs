@@ -74,7 +74,9 @@ fn start_logs(log: &Log) -> Result<()> {
 async fn serve(settings: &Settings) -> Result<()> {
     let stop = stop_signal()?;
     let metrics = metrics::install();
-    let engine = Engine::start(settings).await.context("cannot start the engine")?;
+    // The engine's errors name their causes themselves.
+    let engine =
+        Engine::start(settings).await.map_err(|error| anyhow!("cannot start the engine: {error}"))?;
     let admin = admin_key(settings)?;
     let front = Front::new(engine.clone(), settings, &admin, metrics.clone())?;
     let listener = listen(settings.server.addr)?;
@@ -87,7 +89,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     drop(upkeep);
     match ended {
         Ended::Stopped => {
-            engine.drain().await.context("cannot drain the engine")?;
+            engine.drain().await.map_err(|error| anyhow!("cannot drain the engine: {error}"))?;
             tracing::info!("drained");
             Ok(())
         }
