@@ -8,6 +8,7 @@ mod checkout;
 mod configuration;
 mod contract;
 mod crowd;
+mod damage;
 mod edges;
 mod expiry;
 mod failing_disk;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::api::{get, key, product, send};
-use crate::failing_disk::failing_sync;
+use crate::failing_disk::Faults;
 use crate::support::{API_KEY, Shop, eventually};
 
 /// An answer, taken apart.
@@ -240,16 +240,14 @@ async fn a_body_that_is_owed_is_no_request() {
 async fn who_hangs_up_while_the_disk_is_busy_holds_no_place() {
     let mut shop = Shop::open(&[("SERVER__MAX_IN_FLIGHT", "2")]).await;
     let (mut staff, mut guest) = (shop.staff(), shop.guest());
-    let stall = shop.data().with_extension("stalling");
-    shop.run_with("LD_PRELOAD", &failing_sync(stall.parent().unwrap()));
-    shop.run_with("STALLING_SYNC", stall.to_str().unwrap());
+    let faults = Faults::under(&mut shop);
     shop.crash().await;
     product(&mut staff, "SLOW", "1.00", 10).await;
     let body = json!({"items": [{"sku": "SLOW", "quantity": 1}]}).to_string();
     let head = "POST /api/v1/orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n";
     let purchase =
         |key: &str| format!("{head}Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    std::fs::write(&stall, "").unwrap();
+    faults.begin("fdatasync / stall 0");
     let keys = [key(), key()];
     let mut lines = Vec::new();
     for key in &keys {
@@ -271,7 +269,7 @@ async fn who_hangs_up_while_the_disk_is_busy_holds_no_place() {
     assert_eq!(late.answer().await.body["code"], "overloaded");
     drop(lines);
     in_flight(&mut guest, 0).await;
-    std::fs::remove_file(&stall).unwrap();
+    faults.end();
     // What they had sent was bought all the same, once; the engine has room again once the disk is back.
     for key in &keys {
         eventually("what was sent is bought", async || {

@@ -123,6 +123,20 @@ impl Shop {
         }
     }
 
+    /// Starts the server on data that it may refuse. Says whether it got ready.
+    pub(crate) async fn starts(&mut self) -> bool {
+        self.server = self.spawn().await.ok();
+        if let Some(server) = &self.server {
+            self.target.open(server.address);
+        }
+        self.server.is_some()
+    }
+
+    /// Goes on with another data folder from the next start on.
+    pub(crate) fn move_to(&mut self, data: &Path) {
+        self.data = data.to_owned();
+    }
+
     /// Sets a variable of the environment in which the server runs from its next start on.
     pub(crate) fn run_with(&mut self, name: &'static str, value: &str) {
         self.environment.push((name, value.to_owned()));
@@ -201,6 +215,17 @@ impl Shop {
             Some(address) => Ok(Server { child, address, _stdout: stdout }),
             None => Err(child.wait().await.expect("wait for the server")),
         }
+    }
+
+    /// Why the server ended: what it wrote last to standard error that is no line of its log.
+    pub(crate) fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.log()).expect("the server's log");
+        log.lines().rfind(|line| line.starts_with("relampago: ")).unwrap_or_default().to_owned()
+    }
+
+    /// A folder for whatever the test needs beside the data.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// What the server writes to standard error.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relampago_actors::{Id, Millis, Rejection, Reply, Sequence, order, product};
-use relampago_snapshots::StorageError;
+use relampago_keys::KeysError;
+use relampago_snapshots::{StorageError, remedy};
 
 /// A position in a journal: everything up to it is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub enum StartError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A stored record cannot be read.
-    #[error("journal record {sequence}: {reason}")]
+    #[error("journal record {sequence}: {reason}; {UNREADABLE}")]
     Record {
         /// Its position.
         sequence: Sequence,
@@ -100,7 +101,7 @@ pub enum StartError {
         reason: String,
     },
     /// A stored snapshot cannot be read.
-    #[error("snapshot of {entity}: {reason}")]
+    #[error("snapshot of {entity}: {reason}; {UNREADABLE}")]
     Snapshot {
         /// Of which entity.
         entity: String,
@@ -117,8 +118,8 @@ pub enum StartError {
         vault: std::path::PathBuf,
     },
     /// The keys cannot be used.
-    #[error(transparent)]
-    Keys(#[from] relampago_keys::KeysError),
+    #[error("{}{}", .0, remedy_of(.0))]
+    Keys(#[from] KeysError),
     /// The operating system refused something.
     #[error("{what}: {source}")]
     System {
@@ -127,6 +128,18 @@ pub enum StartError {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+/// What to do about a record that is whole and says nothing to this program.
+const UNREADABLE: &str =
+    "start the program that wrote it, or restore the data folder from a backup taken as a whole";
+
+/// What the keys' own errors leave out: what to do about the operating system's.
+pub(crate) fn remedy_of(error: &KeysError) -> String {
+    match error {
+        KeysError::Io { source, .. } => format!("; {}", remedy(source)),
+        _ => String::new(),
+    }
 }
 
 /// How to order products.

@@ -32,6 +32,7 @@ pub(crate) struct Recovered {
 
 /// Recovers the node's memory; nothing else runs meanwhile.
 pub(crate) fn run(node: &Node) -> Result<Recovered, StartError> {
+    node.store.check_cut(node.journal.first())?;
     let stored = scan(node.store.as_ref(), node.journal.last())?;
     let replayed = replay(node, &stored)?;
     let (mut owing, mut ledger) = (Vec::new(), Ledger::default());
@@ -64,8 +65,8 @@ fn scan(store: &dyn SnapshotStore, last: Sequence) -> Result<FxHashMap<Address, 
     let mut fault = None;
     store.scan(&mut |key, covers, index| match (Address::from_key(key), Index::load(index)) {
         _ if covers > last => {
-            let remedy = "the folders are of different times: restore the data folder as a whole";
-            fault = Some(format!("it covers event {covers} and the journal ends at {last}; {remedy}"));
+            let why = "the folders are of different times";
+            fault = Some(format!("it covers event {covers} and the journal ends at {last}: {why}"));
         }
         (Some(at), Ok(index)) => {
             found.insert(at, Stored { covers, index });

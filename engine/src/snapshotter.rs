@@ -107,5 +107,7 @@ pub(crate) fn cut(node: &Node, least: u64) -> Result<(), StorageError> {
     if below.saturating_sub(node.journal.first()) < least {
         return Ok(());
     }
+    // First: a start must be able to tell that snapshots are older than what was cut.
+    node.store.note_cut(below)?;
     node.journal.truncate_before(below)
 }

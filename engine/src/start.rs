@@ -18,7 +18,7 @@ use relampago_snapshots::{
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::api::StartError;
+use crate::api::{StartError, remedy_of};
 use crate::clock::Clock;
 use crate::committer::{Committer, Gather};
 use crate::crosscheck::{self, Crosscheck, Ledger};
@@ -129,6 +129,7 @@ fn open(
     twin::put(&settings.data.dir, &mut node);
     let recovered = recovery::run(&node)?;
     node.debt.begin(node.clock.now(), node.journal.first());
+    stop_with_the_keys(&node);
     node.recovery = began.elapsed();
     say(&report, node.recovery, recovered.owing.len());
     // Tied to itself only now that nothing changes it any more.
@@ -137,13 +138,22 @@ fn open(
 }
 
 /// The keys, made at the first start. Without the vault what the journal holds of people could not be read again:
-/// it must not seem as if there never had been one.
+/// it must not seem as if there never had been one. It is made before the first event.
 fn keys(settings: &Settings, last: u64, now: Millis) -> Result<Keys, StartError> {
     let (ring, vault) = (settings.keys_file(), settings.data.dir.join(VAULT));
-    if last > 0 && ring.exists() && !vault.exists() {
+    if last > 0 && !vault.exists() {
         return Err(StartError::VaultMissing { vault });
     }
     Ok(Keys::open(&ring, &vault, true, now)?)
+}
+
+/// Keys that cannot be written any more stop the node: it could neither take anybody in nor forget anybody.
+fn stop_with_the_keys(node: &Node) {
+    let failure = Arc::clone(&node.failure);
+    node.keys.on_failure(move |error| {
+        tracing::error!(%error, "the keys cannot be written: the node stops");
+        failure.set(format!("the keys cannot be written: {error}{}", remedy_of(error)));
+    });
 }
 
 /// A new journal id and a new shop secret, from the operating system's randomness.

@@ -434,6 +434,8 @@ impl Taken {
 fn unsealed(error: KeysError) -> Problem {
     match error {
         KeysError::Destroyed => Problem::new(Kind::USER_NOT_FOUND, "There is no such user."),
+        // The engine stops for it.
+        KeysError::Io { .. } | KeysError::Stopped => Problem::outcome_unknown(),
         error => Problem::internal(&error),
     }
 }

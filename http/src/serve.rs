@@ -79,7 +79,8 @@ async fn serve(settings: &Settings) -> Result<()> {
     let address = listener.local_addr().context("cannot tell the address")?;
     tracing::info!(%address, "recovering");
     let started = recovering::until(&listener, settings.server.header_read_timeout, Engine::start(settings));
-    let engine = started.await.context("cannot start the engine")?;
+    // The engine's errors name their causes themselves.
+    let engine = started.await.map_err(|error| anyhow!("cannot start the engine: {error}"))?;
     let admin = admin_key(settings)?;
     let front = Front::new(engine.clone(), settings, &admin, metrics.clone())?;
     announce(address)?;
@@ -90,7 +91,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     drop(upkeep);
     match ended {
         Ended::Stopped => {
-            engine.drain().await.context("cannot drain the engine")?;
+            engine.drain().await.map_err(|error| anyhow!("cannot drain the engine: {error}"))?;
             tracing::info!("drained");
             Ok(())
         }

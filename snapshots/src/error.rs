@@ -11,7 +11,7 @@ use crate::{codec::CodecError, journal::Sequence};
 #[non_exhaustive]
 pub enum StorageError {
     /// The operating system refused a file operation.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}; {}", path.display(), remedy(source))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -20,8 +20,11 @@ pub enum StorageError {
         /// The error of the operating system.
         source: Arc<io::Error>,
     },
-    /// sled refused an operation.
-    #[error("sled cannot {action} {}: {source}", path.display())]
+    /// sled refused an operation, and not for the operating system's sake.
+    #[error(
+        "sled cannot {action} {}: {}; its files are damaged: restore the data folder from a backup taken as a whole",
+        path.display(), sled_reason(source)
+    )]
     Sled {
         /// What was tried, as a verb.
         action: &'static str,
@@ -31,7 +34,10 @@ pub enum StorageError {
         source: Box<sled::Error>,
     },
     /// sled panicked while it opened or read a database: it does so on damaged files.
-    #[error("sled gave up on {}: its files are damaged; restore the folder from a backup", path.display())]
+    #[error(
+        "sled gave up on {}: its files are damaged; restore the data folder from a backup taken as a whole",
+        path.display()
+    )]
     SledPanicked {
         /// Folder of the database.
         path: PathBuf,
@@ -113,6 +119,20 @@ pub enum StorageError {
         last: u64,
         /// What was durable once.
         mark: u64,
+    },
+    /// The journal was cut after everything that the snapshot store knows of.
+    #[error(
+        "{} knows of a journal cut below event {cut}, but the journal begins at {first}: the snapshots are missing \
+         or an older copy; restore the data folder as a whole",
+        path.display()
+    )]
+    OlderThanCut {
+        /// Folder of the snapshots.
+        path: PathBuf,
+        /// Where the journal begins.
+        first: Sequence,
+        /// Where it may begin at the latest.
+        cut: Sequence,
     },
     /// Data without the mark that says how far it reaches.
     #[error(
@@ -202,8 +222,8 @@ pub enum StorageError {
         /// What it must be.
         problem: &'static str,
     },
-    /// A stored record could not be read or written.
-    #[error("{}: {source}", file.display())]
+    /// The identity could not be read or written.
+    #[error("{} cannot be used: {source}; restore it from a backup of this data folder", file.display())]
     Codec {
         /// The file.
         file: PathBuf,
@@ -262,6 +282,74 @@ impl StorageError {
     /// Maps an error of sled during `action` on the database in `path`.
     pub(crate) fn sled(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(sled::Error) -> Self {
         let path = path.into();
-        move |source| Self::Sled { action, path, source: Box::new(source) }
+        move |source| match source {
+            sled::Error::Io(source) => Self::Io { action, path, source: Arc::new(own_error(source)) },
+            source => Self::Sled { action, path, source: Box::new(source) },
+        }
+    }
+}
+
+/// What an operator can do about an error of the operating system, as the end of a sentence.
+#[must_use]
+pub fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on this disk and start again: what was acknowledged is there"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "find out why the file system takes no writes, mount it for writing and start again"
+        }
+        io::ErrorKind::PermissionDenied => "give the user of this process the right to it and start again",
+        io::ErrorKind::NotFound => "restore the data folder from a backup taken as a whole",
+        _ => {
+            "check the disk and the system's log, and start again when it works: what was acknowledged is there"
+        }
+    }
+}
+
+/// The operating system's error as it was: sled hands on copies, which keep its number in their text alone.
+fn own_error(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let number = text.split_once("code: ").and_then(|(_, rest)| {
+        let digits = rest.find(|next: char| !next.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..digits].parse().ok()
+    });
+    number.filter(|_| error.raw_os_error().is_none()).map_or(error, io::Error::from_raw_os_error)
+}
+
+/// What sled complains of, without the debris of its own message.
+fn sled_reason(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption { at: Some(place), .. } => {
+            format!("it finds damage at offset {}", place.lid())
+        }
+        sled::Error::Corruption { .. } => "it finds damage".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_sled_copied_keeps_its_number_and_has_a_remedy() {
+        let full = sled::Error::Io(io::Error::from_raw_os_error(libc::ENOSPC));
+        for error in [full.clone(), full.clone().clone(), full] {
+            let text = StorageError::sled("flush", "data/journal")(error).to_string();
+            assert!(text.starts_with("cannot flush data/journal: No space left on device"), "{text}");
+            assert!(text.contains("make room"), "{text}");
+        }
+        let copied = sled::Error::Io(io::Error::from_raw_os_error(libc::EIO)).clone();
+        let text = StorageError::sled("flush", "data/journal")(copied).to_string();
+        assert!(text.contains("Input/output error (os error 5); check the disk"), "{text}");
+    }
+
+    #[test]
+    fn damage_that_sled_finds_has_a_remedy() {
+        let damage = sled::Error::Corruption { at: None, bt: () };
+        let text = StorageError::sled("open", "data/journal")(damage).to_string();
+        assert!(text.contains("sled cannot open data/journal: it finds damage; its files"), "{text}");
+        assert!(text.contains("restore the data folder"), "{text}");
     }
 }

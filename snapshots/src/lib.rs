@@ -34,7 +34,7 @@ pub mod store;
 mod tests;
 mod wal;
 
-pub use error::{JournalId, Place, StorageError};
+pub use error::{JournalId, Place, StorageError, remedy};
 pub use identity::Identity;
 pub use journal::{Batch, DiskJournal, Journal, JournalOptions, JournalStats, OpenReport, Sequence};
 pub use memory::{MemoryJournal, MemoryStore};

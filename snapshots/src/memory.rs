@@ -195,6 +195,8 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct StoreState {
     records: FxHashMap<EntityKey, Arc<Stored>>,
+    /// The journal was cut below this, if ever.
+    cut: Option<Sequence>,
     fail_next: bool,
     poison: Option<StorageError>,
     stats: StoreStats,
@@ -221,7 +223,7 @@ impl MemoryStore {
     pub fn crash(&self) -> Self {
         let mut state = self.state.lock();
         state.poison.get_or_insert_with(|| memory_error("put after the crash to", "snapshots"));
-        let next = StoreState { records: state.records.clone(), ..Default::default() };
+        let next = StoreState { records: state.records.clone(), cut: state.cut, ..Default::default() };
         Self { state: Arc::new(Mutex::new(next)) }
     }
 }
@@ -252,6 +254,23 @@ impl SnapshotStore for MemoryStore {
         state.put(records).inspect_err(|error| {
             state.poison.get_or_insert_with(|| error.clone());
         })
+    }
+
+    fn note_cut(&self, below: Sequence) -> Result<(), StorageError> {
+        let mut state = self.state.lock();
+        if let Some(poison) = &state.poison {
+            return Err(poison.clone());
+        }
+        state.cut = Some(below);
+        Ok(())
+    }
+
+    fn check_cut(&self, first: Sequence) -> Result<(), StorageError> {
+        let cut = self.state.lock().cut.unwrap_or(1);
+        if first <= cut {
+            return Ok(());
+        }
+        Err(StorageError::OlderThanCut { path: PathBuf::from("memory/snapshots"), first, cut })
     }
 
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {

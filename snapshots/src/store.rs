@@ -74,6 +74,14 @@ pub trait SnapshotStore: Send + Sync {
     /// the store is poisoned and every later put fails with it.
     fn put(&self, records: Vec<SnapshotRecord>) -> Result<(), StorageError>;
 
+    /// Notes, durably, that the journal is about to be cut below `below`: what lies there stands in snapshots alone
+    /// from then on. An error poisons the store.
+    fn note_cut(&self, below: Sequence) -> Result<(), StorageError>;
+
+    /// Refuses a journal that begins at `first` if it was cut after everything that this store knows of: then the
+    /// store is an older copy, or was emptied.
+    fn check_cut(&self, first: Sequence) -> Result<(), StorageError>;
+
     /// The newest snapshot of one entity.
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError>;
 

@@ -9,6 +9,7 @@
 //! first record. So recovery knows from the mark which generations must be there.
 
 mod buffer;
+mod flipped;
 mod pool;
 mod record;
 mod recovery;

@@ -58,17 +58,26 @@ pub(crate) struct State {
     pub(crate) mac: Secret,
 }
 
+/// Who is told when a write has failed.
+type Tell = Box<dyn FnOnce(&KeysError) + Send>;
+
 /// Whether writing may go on.
 #[derive(Default)]
 pub(crate) struct Writing {
     /// A write failed half-way: memory and disk may differ.
     stopped: bool,
+    tell: Option<Tell>,
 }
 
 impl Writing {
     /// Passes the result on; an error ends all writing.
     pub(crate) fn or_stop<T>(&mut self, result: Result<T, KeysError>) -> Result<T, KeysError> {
-        self.stopped |= result.is_err();
+        if let Err(error) = &result {
+            self.stopped = true;
+            if let Some(tell) = self.tell.take() {
+                tell(error);
+            }
+        }
         result
     }
 }
@@ -111,6 +120,11 @@ impl Keys {
             writing: Mutex::default(),
             opened: Opened::new(),
         })
+    }
+
+    /// Has `tell` called, once, when a write fails half-way: nothing can be written from then on.
+    pub fn on_failure(&self, tell: impl FnOnce(&KeysError) + Send + 'static) {
+        self.writing.lock().tell = Some(Box::new(tell));
     }
 
     /// The key of `owner`; made, and durable, if there was none.
@@ -325,12 +339,19 @@ mod tests {
         let ana = keys.key_of(Id(1)).unwrap();
         let sealed = keys.seal(ana, "Ana").unwrap();
 
+        let told = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let count = Arc::clone(&told);
+        keys.on_failure(move |error| {
+            assert!(matches!(error, KeysError::Io { action: "write", .. }));
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        });
         keys.state.write().vault.use_file(std::fs::File::open(&vault).unwrap());
         assert!(matches!(keys.destroy(Id(1)), Err(KeysError::Io { action: "write", .. })));
         assert_eq!(keys.reveal(&sealed), Err(Unreadable::Destroyed));
         assert!(matches!(keys.destroy(Id(1)), Err(KeysError::Stopped)));
         assert!(matches!(keys.key_of(Id(2)), Err(KeysError::Stopped)));
         assert!(matches!(keys.rotate_master(2), Err(KeysError::Stopped)));
+        assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 1);
         drop(keys);
 
         let keys = Keys::open(&ring, &vault, false, 1).unwrap();

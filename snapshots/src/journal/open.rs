@@ -125,13 +125,15 @@ fn open_mark(
 }
 
 /// A crash between archiving and removing leaves chunks in both places. They must be equal; then the removal is
-/// finished.
+/// finished. What was cut from the live journal must be in the archive, of which the newest file is always kept.
 fn finish_truncation(archive: &Archive, chunks: &Chunks) -> Result<(), StorageError> {
-    let (Some(archived), Some(live)) = (archive.bounds(), chunks.bounds()) else { return Ok(()) };
-    if archived.end() + 1 < *live.start() {
-        let (from, to) = (archived.end() + 1, live.start() - 1);
+    let Some(live) = chunks.bounds() else { return Ok(()) };
+    let archived_to = archive.bounds().map_or(0, |archived| *archived.end());
+    if archived_to + 1 < *live.start() {
+        let (from, to) = (archived_to + 1, live.start() - 1);
         return Err(StorageError::MissingEvents { file: archive.dir().to_owned(), from, to });
     }
+    let Some(archived) = archive.bounds() else { return Ok(()) };
     let mut removed = false;
     while let Some(cut) = chunks.oldest_below(archived.end() + 1, ARCHIVE_FILE_BYTES)? {
         refuse_difference(archive, *archived.start(), &cut, chunks.dir())?;

@@ -12,12 +12,13 @@ use crate::{
     StorageError,
     disk::Disk,
     error::Place,
+    journal::Sequence,
     mark::{Mark, Reached},
     sled_db::{KeyValue, SledDb},
 };
 
-/// Key of what the last put left: its number, which the mark must not exceed, and the number of the next pack.
-/// Both little-endian, with their checksum.
+/// Key of what the last put left: its number, which the mark must not exceed, the number of the next pack, and where
+/// the journal was cut last. All little-endian, with their checksum.
 const DONE_KEY: &[u8] = b"m";
 
 /// The store knows no journal id: its keys are the caller's.
@@ -51,6 +52,8 @@ struct Writer {
     next_pack: u64,
     /// Puts since the store was created.
     puts: u64,
+    /// The journal may begin here at the latest.
+    cut: Sequence,
     poison: Option<StorageError>,
     stats: StoreStats,
 }
@@ -116,7 +119,8 @@ impl DiskStore {
             return Err(StorageError::BehindMark { path: sled_dir, last: done.puts, mark: reached });
         }
         let Found { usage, next_pack } = start::read(&db, done.next_pack)?;
-        let writer = Writer { mark, next_pack, puts: done.puts, poison: None, stats: StoreStats::default() };
+        let Done { puts, cut, .. } = done;
+        let writer = Writer { mark, next_pack, puts, cut, poison: None, stats: StoreStats::default() };
         let store =
             Self { db, usage: RwLock::new(usage), writer: Mutex::new(writer), seen: Mutex::default() };
         store.delete_dead()?;
@@ -199,7 +203,7 @@ impl DiskStore {
         self.write_values(writer, &mut packing)?;
         writer.puts += 1;
         writer.stats.puts += 1;
-        self.db.insert(DONE_KEY, &Done { puts: writer.puts, next_pack: writer.next_pack }.encode())?;
+        self.db.insert(DONE_KEY, &writer.done())?;
         Ok(packing.written)
     }
 
@@ -260,6 +264,12 @@ impl DiskStore {
     }
 }
 
+impl Writer {
+    fn done(&self) -> Vec<u8> {
+        Done { puts: self.puts, next_pack: self.next_pack, cut: self.cut }.encode()
+    }
+}
+
 impl SnapshotStore for DiskStore {
     fn put(&self, records: Vec<SnapshotRecord>) -> Result<(), StorageError> {
         let mut writer = self.writer.lock();
@@ -271,6 +281,24 @@ impl SnapshotStore for DiskStore {
         }
         let outcome = self.put_checked(&mut writer, &records);
         outcome.inspect_err(|error| writer.poison = Some(error.clone()))
+    }
+
+    fn note_cut(&self, below: Sequence) -> Result<(), StorageError> {
+        let mut writer = self.writer.lock();
+        if let Some(poison) = &writer.poison {
+            return Err(poison.clone());
+        }
+        writer.cut = below;
+        let noted = self.db.insert(DONE_KEY, &writer.done()).and_then(|()| self.db.make_durable());
+        noted.inspect_err(|error| writer.poison = Some(error.clone()))
+    }
+
+    fn check_cut(&self, first: Sequence) -> Result<(), StorageError> {
+        let cut = self.writer.lock().cut;
+        if first <= cut {
+            return Ok(());
+        }
+        Err(StorageError::OlderThanCut { path: self.db.dir().to_owned(), first, cut })
     }
 
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {
@@ -340,24 +368,32 @@ pub(super) fn parse_index<'a>(db: &SledDb, key: &[u8], value: &'a [u8]) -> Resul
 struct Done {
     puts: u64,
     next_pack: u64,
+    cut: Sequence,
 }
 
 impl Done {
+    /// Of a store that holds nothing: no event may be missing from the journal.
+    const NOTHING: Self = Self { puts: 0, next_pack: 0, cut: 1 };
+
     fn encode(&self) -> Vec<u8> {
-        let bytes = [self.puts.to_le_bytes(), self.next_pack.to_le_bytes()].concat();
+        let bytes = [self.puts, self.next_pack, self.cut].map(u64::to_le_bytes).concat();
         [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
     }
 
+    /// Earlier programs did not note where the journal was cut: it may begin anywhere until the next cut.
     fn parse(value: &[u8]) -> Option<Self> {
-        let (bytes, checksum) = value.split_first_chunk::<16>()?;
-        let (numbers, _) = bytes.as_chunks::<8>();
-        let [puts, next_pack] = *numbers.first_chunk::<2>()?;
-        let done = Self { puts: u64::from_le_bytes(puts), next_pack: u64::from_le_bytes(next_pack) };
-        (checksum == crc32fast::hash(bytes).to_le_bytes()).then_some(done)
+        let (bytes, checksum) = value.split_last_chunk::<4>()?;
+        let (puts, next_pack, cut) = match bytes.as_chunks::<8>() {
+            ([puts, next_pack], []) => (puts, next_pack, &Sequence::MAX.to_le_bytes()),
+            ([puts, next_pack, cut], []) => (puts, next_pack, cut),
+            _ => return None,
+        };
+        let [puts, next_pack, cut] = [puts, next_pack, cut].map(|number| u64::from_le_bytes(*number));
+        (*checksum == crc32fast::hash(bytes).to_le_bytes()).then_some(Self { puts, next_pack, cut })
     }
 }
 
 fn read_done(db: &SledDb) -> Result<Done, StorageError> {
-    let Some(value) = db.get(DONE_KEY)? else { return Ok(Done { puts: 0, next_pack: 0 }) };
+    let Some(value) = db.get(DONE_KEY)? else { return Ok(Done::NOTHING) };
     Done::parse(&value).ok_or_else(|| damage(db, Place::File)("the checksum of the last put does not match"))
 }

@@ -118,6 +118,23 @@ fn a_flipped_bit_before_whole_records_is_refused() {
 }
 
 #[test]
+fn a_flipped_bit_in_the_last_record_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = killed(&Disk::default(), dir.path());
+    let path = segment(&image);
+    let whole = fs::read(&path).unwrap();
+    let length = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count() - LAST_RECORD;
+    // Magic, version, checksum, length, first, count, generation, journal id, and the payload to its end.
+    for offset in [0, 4, 8, 12, 16, 24, 32, 40, 64, 5000, length - 1] {
+        let scratch = tempfile::tempdir().unwrap();
+        copy(&image, scratch.path());
+        flip(&scratch.path().join("wal").join(path.file_name().unwrap()), (LAST_RECORD + offset) as u64);
+        let text = refusal(scratch.path()).to_string();
+        assert!(text.contains("offset 40960 (event 91): a bit of its last record has flipped"), "{text}");
+    }
+}
+
+#[test]
 fn a_flipped_bit_in_the_segment_header_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let image = killed(&Disk::default(), dir.path());

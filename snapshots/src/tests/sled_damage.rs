@@ -99,6 +99,32 @@ fn yesterdays_mark_loses_nothing() {
 }
 
 #[test]
+fn a_missing_or_older_archive_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (today, yesterday) = (dir.path().join("today"), dir.path().join("yesterday"));
+    closed(&today);
+    copy(&today, &yesterday);
+    let cut = |below| {
+        let journal = open(&today, NEVER).0;
+        journal.truncate_before(below).unwrap();
+        journal.close().unwrap();
+        journal.first()
+    };
+    assert!(cut(200) > 1);
+    copy(&today, &yesterday);
+    let first = cut(400);
+    for archive in [None, Some(yesterday.join("archive"))] {
+        fs::remove_dir_all(today.join("archive")).unwrap();
+        if let Some(archive) = archive {
+            copy(&archive, &today.join("archive"));
+        }
+        let error = refusal(&today);
+        assert!(matches!(error, StorageError::MissingEvents { to, .. } if to == first - 1), "{error}");
+        assert!(error.to_string().contains("archive"), "{error}");
+    }
+}
+
+#[test]
 fn the_whole_of_yesterday_is_a_backup() {
     let dir = tempfile::tempdir().unwrap();
     let (today, yesterday) = (dir.path().join("today"), dir.path().join("yesterday"));

@@ -149,6 +149,53 @@ fn a_missing_or_older_store_is_refused() {
 }
 
 #[test]
+fn a_store_that_is_older_than_a_cut_of_the_journal_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (today, yesterday) = (dir.path().join("today"), dir.path().join("yesterday"));
+    closed(&today);
+    copy(&today, &yesterday);
+    let store = open_store(&today);
+    store.note_cut(8).unwrap();
+    store.close().unwrap();
+    assert!(matches!(store.note_cut(9), Err(StorageError::Closed)));
+    drop(store);
+    let store = open_store(&today);
+    store.put(vec![snapshot(1, 9, 10)]).unwrap();
+    drop(store);
+    let store = open_store(&today);
+    assert!((1..=8).all(|first| store.check_cut(first).is_ok()));
+    assert!(matches!(store.check_cut(9), Err(StorageError::OlderThanCut { first: 9, cut: 8, .. })));
+    // The copy from before the cut, and one that was emptied with its mark.
+    for dir in [yesterday, dir.path().join("empty")] {
+        let store = open_store(&dir);
+        store.check_cut(1).unwrap();
+        let error = store.check_cut(8).unwrap_err().to_string();
+        assert!(
+            error.contains("snapshots") && error.contains("restore the data folder as a whole"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_store_of_an_earlier_program_takes_any_journal_until_the_next_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path());
+    let db = sled(dir.path());
+    let numbers = db.get("m").unwrap().unwrap()[..16].to_vec();
+    db.insert("m", [&numbers[..], &crc32fast::hash(&numbers).to_le_bytes()].concat()).unwrap();
+    drop(db);
+    let store = open_store(dir.path());
+    store.check_cut(1_000_000).unwrap();
+    store.put(vec![snapshot(1, 8, 10)]).unwrap();
+    drop(store);
+    let store = open_store(dir.path());
+    store.check_cut(1_000_000).unwrap();
+    store.note_cut(5).unwrap();
+    assert!(store.check_cut(6).is_err());
+}
+
+#[test]
 fn a_blob_stops_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let store = open_store(dir.path());

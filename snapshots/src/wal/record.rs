@@ -8,7 +8,9 @@ const VERSION: u8 = 1;
 /// `magic 4, version 1, zeros 3, crc32 4, payload length 4, first 8, count 4, zeros 4, generation 8,
 /// journal id 16`, zeros to 64. The checksum covers what follows it and the payload.
 pub(super) const RECORD_HEADER_BYTES: usize = 64;
-const CHECKED_FROM: usize = 12;
+/// Where the checksum stands, and where what it covers begins.
+pub(super) const CHECKSUM_AT: usize = 8;
+pub(super) const CHECKED_FROM: usize = 12;
 
 /// What stands in front of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! consecutive and reach at least the mark's `begun`, since a generation is begun in the mark before its first
 //! record is written. Every record was made durable before the next one was begun, so at most the last record
 //! can be torn. An invalid record with a whole one of its generation behind it, or with a later generation that
-//! does not go on right there, is damage.
+//! does not go on right there, is damage; so is a last record that lacks nothing but one right bit.
 
 use std::{
     fs::{self, File},
@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    BLOCK,
+    BLOCK, flipped,
     record::{RECORD_HEADER_BYTES, RecordHeader},
     segment::{SegmentHeader, parse_header, segment_paths},
 };
@@ -161,9 +161,23 @@ fn check_follower(segment: &Live, end: &End, follower: &Live, fed: Sequence) -> 
     Err(damaged(segment, end))
 }
 
-/// Whether the last segment ends with a torn record. Damage if a whole record of its generation follows.
+/// Whether the last segment ends with a torn record. Damage if a whole record of its generation follows, or if one
+/// flipped bit is all that keeps the last record from being whole: no torn write leaves that.
 fn check_tail(segment: &Live, end: &End, fed: Sequence) -> Result<bool, StorageError> {
     let rest = segment.bytes.get(end.offset..).unwrap_or_default();
+    if let Some((record, payload)) = flipped::mended(rest) {
+        let batch = record.batch(&payload);
+        let expected = record.generation == segment.header.generation
+            && record.journal_id == segment.header.journal_id
+            && record.first == end.next;
+        if expected && batch.check(usize::MAX).is_ok() && batch.last() > fed {
+            return Err(StorageError::Damaged {
+                file: segment.path.clone(),
+                place: Place::Offset(end.offset as u64, end.next),
+                problem: "a bit of its last record has flipped",
+            });
+        }
+    }
     let later =
         rest.chunks(BLOCK).enumerate().filter_map(|(block, _)| RecordHeader::parse(&rest[block * BLOCK..]));
     for (record, _) in later {
