@@ -11,6 +11,7 @@ mod crowd;
 mod edges;
 mod expiry;
 mod failing_disk;
+mod hostile;
 mod idempotency;
 mod matrix;
 mod payments;
