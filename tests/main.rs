@@ -12,6 +12,7 @@ mod damage;
 mod edges;
 mod expiry;
 mod failing_disk;
+mod hostile;
 mod idempotency;
 mod matrix;
 mod payments;

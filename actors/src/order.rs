@@ -365,9 +365,9 @@ impl Entity for Order {
     }
 
     fn apply(&mut self, event: Event, stamp: Stamp) {
-        if matches!(event, Event::Opened(_)) {
-            // A refused try leaves no trace once another begins.
-            self.events.clear();
+        if matches!(event, Event::Opened(_)) && !self.events.is_empty() {
+            // A refused try leaves no trace once another begins: what is kept of an order is its events alone.
+            *self = Self::blank(self.id);
         }
         self.events.push(Recorded { sequence: stamp.sequence, at: stamp.at, event: event.clone() });
         self.make_true(event, stamp.at);

@@ -50,7 +50,10 @@ pub(crate) trait Hostable: Entity {
     fn project(&self, at: Address, sequence: Sequence, handle: &mut Self::Handle, node: &Node);
 }
 
-fn decode<T: serde::de::DeserializeOwned>(expected: RecordType, record: &[u8]) -> Result<T, CodecError> {
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(
+    expected: RecordType,
+    record: &[u8],
+) -> Result<T, CodecError> {
     let (found, payload) = codec::decode_header(record)?;
     if found.id != expected.id {
         return Err(CodecError::WrongType { found: found.id, expected: expected.id });
@@ -86,7 +89,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    const RECORD: RecordType = RecordType { id: 1, version: 1 };
+    pub(crate) const RECORD: RecordType = RecordType { id: 1, version: 1 };
 
     pub(crate) fn store(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
         codec::encode(Self::RECORD, self, out)

@@ -13,6 +13,7 @@
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
 //! | `views` | read models |
+//! | `fuzzing` | for fuzzing alone: the readers of stored records |
 //! | `watch` | what has to be known at once when a session or an API key ends |
 
 mod api;
@@ -22,6 +23,9 @@ mod crosscheck;
 mod deadlines;
 mod failure;
 mod figures;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod golden;
 mod hosting;

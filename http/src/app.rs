@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Version;
-use axum::http::header::HOST;
+use axum::http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::response::Response;
@@ -170,11 +170,31 @@ fn check_head(parts: &Parts) -> Result<(), Problem> {
         let detail = format!("The headers may have {MAX_HEADER_BYTES} bytes.");
         return Err(Problem::new(Kind::HEADERS_TOO_LARGE, detail));
     }
-    let hosts = parts.headers.get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
-        return Err(Problem::new(Kind::BAD_REQUEST, "Send one Host header."));
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let is_good = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host.as_bytes()),
+        (None, None) => parts.version == Version::HTTP_10,
+        _ => false,
+    };
+    if !is_good {
+        return Err(Problem::new(Kind::BAD_REQUEST, "Send one Host header, with a host in it."));
+    }
+    // hyper asks for no more than that the last coding is chunked. Whoever stands in between may see another body in
+    // whatever else there is.
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some_and(|coding| !is_chunked(coding)) || codings.next().is_some() {
+        return Err(Problem::new(
+            Kind::BAD_REQUEST,
+            "Send no other transfer coding than chunked, and that once.",
+        ));
     }
     Ok(())
+}
+
+/// Whether these could be a host and a port, as RFC 3986 writes them; empty is one.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }
 
 /// `/carts/` is `/carts`: answered directly, without a redirect.

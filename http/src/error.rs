@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use relampago_actors::cart::PriceChange;
@@ -28,6 +30,8 @@ use crate::etag::ETag;
 use crate::json::{IdText, Money, Payment};
 use crate::trace::TraceId;
 
+/// Fields at fault that are named; a body has room for a hundred thousand.
+const MOST_ERRORS: usize = 100;
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"relampago\"");
 const INVALID_TOKEN: HeaderValue =
@@ -90,7 +94,8 @@ impl Problem {
     }
 
     /// Fields are missing, unknown, ill-typed or out of range.
-    pub(crate) fn validation(errors: Vec<FieldError>) -> Self {
+    pub(crate) fn validation(mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MOST_ERRORS);
         let mut problem = Self::new(Kind::VALIDATION_FAILED, "Some fields are not acceptable; see errors.");
         problem.0.errors = errors;
         problem
@@ -199,6 +204,8 @@ impl Problem {
             }
         };
         insert(RETRY_AFTER, retry_after_s.map(HeaderValue::from));
+        // What is not well-formed may end elsewhere for whoever stands in between.
+        insert(CONNECTION, (kind == Kind::BAD_REQUEST).then(|| HeaderValue::from_static("close")));
         insert(COMMIT, commit.and_then(header_value));
         insert(REPLAYED, replayed.then(|| HeaderValue::from_static("true")));
         if let Extra::Payment(view, locale) = &self.0.extra {

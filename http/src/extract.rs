@@ -251,7 +251,8 @@ impl Taken {
     }
 
     fn sends_json(&self) -> bool {
-        self.parts.headers.get(CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes()))
+        let mut types = self.parts.headers.get_all(CONTENT_TYPE).iter();
+        types.next().is_some_and(|value| is_json(value.as_bytes())) && types.next().is_none()
     }
 
     /// The route that is called.

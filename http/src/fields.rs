@@ -17,6 +17,8 @@ use crate::error::{FieldError, Kind, Problem};
 
 /// Objects and arrays within one another at the most.
 const MAX_DEPTH: usize = 32;
+/// Members that are compared each with each.
+const FEW_MEMBERS: usize = 16;
 
 /// Why a field is not acceptable, as the rest of a sentence that begins with its name.
 pub(crate) type Fault = Cow<'static, str>;
@@ -294,13 +296,25 @@ impl<'de> Visitor<'de> for Members {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members: Vec<Member<'de>> = Vec::with_capacity(8);
         while let Some(Text(name)) = map.next_key()? {
-            if members.iter().any(|member| member.name == name) {
-                return Err(A::Error::custom(format_args!("duplicate member {name:?}")));
-            }
             members.push(Member { name, value: Some(map.next_value()?) });
         }
-        Ok(members)
+        match duplicate(&members) {
+            Some(name) => Err(A::Error::custom(format_args!("duplicate member {name:?}"))),
+            None => Ok(members),
+        }
     }
+}
+
+/// A name that two members have.
+fn duplicate<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
+    if members.len() <= FEW_MEMBERS {
+        let is_again = |at: usize| members[..at].iter().any(|member| member.name == members[at].name);
+        return (1..members.len()).find(|at| is_again(*at)).map(|at| &*members[at].name);
+    }
+    // A body has room for a hundred thousand members: to compare each with each would take a minute.
+    let mut names: Vec<&str> = members.iter().map(|member| &*member.name).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 fn string(raw: &RawValue) -> Result<Cow<'_, str>, Fault> {

@@ -88,6 +88,25 @@ fn null_differs_from_missing_where_asked() {
 }
 
 #[test]
+fn a_hundred_thousand_members_take_no_longer_than_they_should() {
+    let members = |last: &str| {
+        let names = (0..100_000).map(|number| format!("\"{number:05}\":0,"));
+        format!("{{{}\"{last}\":0}}", names.collect::<String>())
+    };
+    let read = |body: &str| {
+        let began = std::time::Instant::now();
+        let problem = Fields::parse(body.as_bytes()).and_then(|fields| fields.finish(Some(()))).unwrap_err();
+        // Compared each with each, they took most of a minute.
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+        problem
+    };
+    let unknown = read(&members("last"));
+    assert_eq!(unknown.kind().code, "validation_failed");
+    assert!(unknown.document(crate::trace::TraceId::fresh()).len() < 10_000);
+    assert_eq!(read(&members("00007")).kind().code, "malformed_json");
+}
+
+#[test]
 fn values_are_read_from_their_digits() {
     let amount = |json: &'static str| {
         let body = format!("{{\"amount\": {json}}}");

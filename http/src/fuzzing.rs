@@ -1,6 +1,10 @@
-//! What fuzzing gets hold of: the readers of what callers send to prove who they are, each with what holds for any
-//! input. It is compiled for tests and under the feature `fuzzing` alone.
+//! What fuzzing gets hold of: the readers of what callers send, each with what holds for any input. What proves who they
+//! are is read here, the rest in the modules below. It is compiled for tests and under the feature `fuzzing` alone.
 #![expect(clippy::expect_used, reason = "what does not hold ends a fuzzing run")]
+
+mod body;
+mod money;
+mod purchase;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -10,6 +14,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use relampago_actors::Id;
+
+pub use body::body;
+pub use money::money;
+pub use purchase::purchase;
 
 use crate::access::jwt::{Issuer, Named};
 use crate::access::opaque::{ApiKey, RefreshToken};
@@ -109,6 +117,27 @@ mod tests {
             access_token(input);
             credential(input);
             cursor(input);
+        }
+    }
+
+    #[test]
+    fn what_fuzzing_asserts_holds_for_its_seeds() {
+        let targets: [(&str, fn(&[u8])); 6] = [
+            ("access_token", access_token),
+            ("credential", credential),
+            ("cursor", cursor),
+            ("body", body),
+            ("money", money),
+            ("purchase", purchase),
+        ];
+        for (target, check) in targets {
+            let seeds = format!("{}/../tests/fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+            let mut fed = 0;
+            for entry in std::fs::read_dir(seeds).expect("the seeds") {
+                check(&std::fs::read(entry.expect("a seed").path()).expect("a seed"));
+                fed += 1;
+            }
+            assert!(fed > 1, "{target}: {fed}");
         }
     }
 }

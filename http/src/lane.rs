@@ -5,7 +5,7 @@
 //! whole is left, with the bytes that were read, to the long way through hyper and the router, which knows what to
 //! make of it. What both do is one code: who calls, what a purchase is, which order a key makes.
 
-mod head;
+pub(crate) mod head;
 mod writing;
 
 use std::cell::RefCell;

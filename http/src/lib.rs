@@ -19,7 +19,7 @@
 //! | `lane` | the short way of the hot route: from its bytes to the engine and back |
 //! | `refusing` | problems for what hyper cannot read |
 //! | [`allocator`] | where memory comes from, and when it goes back |
-//! | `fuzzing` | for fuzzing alone: the readers of credentials and cursors |
+//! | `fuzzing` | for fuzzing alone: the readers of what callers send, and the front as a whole |
 //! | `checks`, `recovering` | whether work is taken, and what is said before it is |
 //! | `openapi`, [`metrics`] | what the interface is, and how it does |
 

@@ -26,6 +26,9 @@ const MAGIC: &[u8; 8] = b"RLPARCH1";
 const HEADER_BYTES: usize = 72;
 const SUFFIX: &str = "zst";
 
+/// No file is made out of more: one holds about 16 MiB, and whole chunks.
+const MOST_RAW_BYTES: u64 = 64 << 20;
+
 /// Fast, and already a third of the size.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -244,13 +247,16 @@ impl Header {
         if !bytes.starts_with(MAGIC) || crc32fast::hash(&bytes[..68]) != checksum {
             return None;
         }
-        Some(Self {
+        let header = Self {
             journal_id: *bytes[8..].first_chunk()?,
             first: u64::from_le_bytes(*bytes[24..].first_chunk()?),
             last: u64::from_le_bytes(*bytes[32..].first_chunk()?),
             raw_bytes: u64::from_le_bytes(*bytes[40..].first_chunk()?),
             compressed_bytes: u64::from_le_bytes(*bytes[48..].first_chunk()?),
             checksum: u32::from_le_bytes(*bytes[56..].first_chunk()?),
-        })
+        };
+        // So much memory is asked for before a byte is unpacked.
+        let is_possible = header.first <= header.last && header.raw_bytes <= MOST_RAW_BYTES;
+        is_possible.then_some(header)
     }
 }

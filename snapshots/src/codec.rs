@@ -6,6 +6,7 @@
 //! tests fail when a frozen form changes by accident.
 
 use bincode::config::{Configuration, standard};
+use bincode::serde::decode_from_slice;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The first byte of every record. It changes only when header or payload encoding do.
@@ -87,9 +88,28 @@ pub fn decode_header(record: &[u8]) -> Result<(RecordType, &[u8]), CodecError> {
     Ok((RecordType { id, version }, payload))
 }
 
+/// Payloads up to these sizes, bytes: nearly all of them, and all but the largest states.
+const SMALL: usize = 4 << 10;
+const LARGE: usize = 1 << 20;
+/// The most that bincode counts for one byte of a payload: a large integer that was written as a small one.
+const COUNTED_PER_BYTE: usize = 16;
+const MOST_COUNTED_SMALL: usize = COUNTED_PER_BYTE * SMALL;
+const MOST_COUNTED_LARGE: usize = COUNTED_PER_BYTE * LARGE;
+/// Of the largest state that fits into a pack.
+const MOST_COUNTED: usize = COUNTED_PER_BYTE << 32;
+
 /// Decodes a payload, which must be used up.
+///
+/// A text is given as much memory as it claims to be long before its bytes are looked for, so what is claimed is bounded
+/// by what there is.
 pub fn decode_payload<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
-    let (value, used) = bincode::serde::decode_from_slice(payload, BINCODE)?;
+    let (value, used) = if payload.len() <= SMALL {
+        decode_from_slice(payload, BINCODE.with_limit::<MOST_COUNTED_SMALL>())
+    } else if payload.len() <= LARGE {
+        decode_from_slice(payload, BINCODE.with_limit::<MOST_COUNTED_LARGE>())
+    } else {
+        decode_from_slice(payload, BINCODE.with_limit::<MOST_COUNTED>())
+    }?;
     match payload.len() - used {
         0 => Ok(value),
         left => Err(CodecError::Trailing(left)),
@@ -190,6 +210,28 @@ mod tests {
         assert!(matches!(Example::load(&[GOLDEN, &[0]].concat()), Err(CodecError::Trailing(1))));
         for length in 0..GOLDEN.len() {
             assert!(Example::load(&GOLDEN[..length]).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_claims_to_be_longer_than_memory_is_refused() {
+        // 253 announces a u64: so long a text, of which nothing is there.
+        let claim = |bytes: u64| [&GOLDEN[..8], &[253], &bytes.to_le_bytes()].concat();
+        for bytes in [1 << 20, 1 << 40, u64::MAX] {
+            assert!(matches!(Example::load(&claim(bytes)), Err(CodecError::Decode(_))), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_too_much_for_its_size() {
+        for count in [SMALL, SMALL + 1, LARGE + 1] {
+            // Integers that count for the most, texts, and both at once.
+            let numbers = vec![1_u128; count];
+            let texts = vec!["text".to_owned(); count / 5];
+            let mut payload = Vec::new();
+            bincode::serde::encode_into_std_write((&numbers, &texts), &mut payload, BINCODE).unwrap();
+            let read: (Vec<u128>, Vec<String>) = decode_payload(&payload).unwrap();
+            assert!(read == (numbers, texts), "{count}");
         }
     }
 }

@@ -52,7 +52,7 @@ impl Stored for Identity {
         match version {
             1 => {
                 let IdentityV1 { journal_id, created_s, shop_secret } = decode_payload(payload)?;
-                Ok(Self { journal_id, created_ms: created_s * 1000, shop_secret })
+                Ok(Self { journal_id, created_ms: created_s.saturating_mul(1000), shop_secret })
             }
             _ => Err(CodecError::UnknownVersion { id: Self::TYPE, version }),
         }

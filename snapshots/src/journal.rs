@@ -4,7 +4,7 @@
 //! thread takes it from there to sled in packed chunks and frees the log's segment once sled itself is durable
 //! past it. Replay reads archive, sled and log as one sequence.
 
-mod chunk;
+pub(crate) mod chunk;
 mod disk;
 mod feeder;
 mod open;

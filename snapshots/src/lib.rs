@@ -14,6 +14,7 @@
 //! | `mark` | the high-water marks kept outside sled |
 //! | `sled_db` | the one place that opens sled and makes it durable |
 //! | `disk` | every write and sync of files, observable in tests |
+//! | `fuzzing` | for fuzzing alone: changed data folders |
 //!
 //! Folders and files below the data folder: `LOCK`, `identity`, `wal/`, `journal/` and `journal.mark`,
 //! `snapshots/` and `snapshots.mark`, `archive/`.
@@ -24,6 +25,9 @@ pub mod codec;
 mod compressed;
 mod disk;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod journal;
 mod mark;

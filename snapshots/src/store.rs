@@ -4,7 +4,7 @@
 //! their own, so that starting reads no states.
 
 mod disk;
-mod pack;
+pub(crate) mod pack;
 mod places;
 mod start;
 mod usage;

@@ -10,6 +10,7 @@
 //! | [`rounds`], [`spread`] | many of them side by side, and what they amount to |
 //! | [`long`] | what takes a shop with many orders to see |
 //! | [`targets`], [`compare`] | `--bench speed`: all figures against their targets |
+//! | [`overload`] | `--bench overload`: more than can be served, and clients that only hold connections |
 //! | [`curves`], [`chart`] | `--bench curves`: one axis at a time, as tables and pictures |
 //!
 //! The servers under comparison are known by their HTTP interface and nothing else.
@@ -22,6 +23,7 @@ pub mod disk;
 pub mod load;
 pub mod long;
 pub mod outcome;
+pub mod overload;
 pub mod postgres;
 pub mod probe;
 pub mod process;

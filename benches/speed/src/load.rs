@@ -82,6 +82,8 @@ struct Shopper {
     unit: Unit,
     /// When the request in flight was sent, or should have been.
     since: Instant,
+    /// When it was sent.
+    sent: Instant,
     /// The part of an answer that has come so far.
     part: Vec<u8>,
 }
@@ -102,7 +104,7 @@ impl Load {
             socket.set_nonblocking(true)?;
             epoll::add(&epoll, &socket, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?;
             let (steps, unit, part) = (scenario.steps.clone(), Unit::default(), Vec::new());
-            connected.push(Shopper { socket, steps, step: 0, unit, since: now, part });
+            connected.push(Shopper { socket, steps, step: 0, unit, since: now, sent: now, part });
         }
         Ok(Self {
             epoll,
@@ -225,7 +227,7 @@ impl Load {
         let shopper = &mut self.shoppers[number];
         let Some((answer, id)) = shopper.receive(&mut self.buffer)? else { return Ok(()) };
         let now = Instant::now();
-        outcome.note(answer.status, now - shopper.since);
+        outcome.note(answer.status, now - shopper.since, now - shopper.sent);
         let succeeded = (200..300).contains(&answer.status);
         shopper.step += 1;
         if succeeded && shopper.step < shopper.steps.len() {
@@ -246,6 +248,7 @@ type WithId = (Answer, Option<[u8; ID_LENGTH]>);
 impl Shopper {
     fn send(&mut self, since: Instant) -> io::Result<()> {
         self.since = since;
+        self.sent = Instant::now();
         // One request is far below what a socket holds, and nothing else is on its way.
         self.socket.write_all(self.steps[self.step].fill(&self.unit))
     }

@@ -18,6 +18,8 @@ pub struct Outcome {
     /// The time that the load generator itself spent on a core.
     pub generator_cpu: Duration,
     latencies: Histogram<u64>,
+    /// Of what succeeded, from its sending.
+    served: Histogram<u64>,
 }
 
 impl Default for Outcome {
@@ -25,14 +27,30 @@ impl Default for Outcome {
         #[expect(clippy::expect_used, reason = "three digits up to a minute are always possible")]
         let latencies = Histogram::new_with_max(LONGEST_US, 3).expect("a histogram");
         let (elapsed, generator_cpu) = Default::default();
-        Self { statuses: BTreeMap::new(), elapsed, generator_cpu, latencies }
+        let served = latencies.clone();
+        Self { statuses: BTreeMap::new(), elapsed, generator_cpu, latencies, served }
     }
 }
 
 impl Outcome {
-    pub(crate) fn note(&mut self, status: u16, latency: Duration) {
+    /// An answer, so long after its request should have been sent, and after it was.
+    pub(crate) fn note(&mut self, status: u16, latency: Duration, since_sent: Duration) {
         *self.statuses.entry(status).or_default() += 1;
         self.latencies.saturating_record(latency.as_micros() as u64);
+        if (200..300).contains(&status) {
+            self.served.saturating_record(since_sent.as_micros() as u64);
+        }
+    }
+
+    /// Adds what came after it.
+    pub(crate) fn add(&mut self, later: &Self) {
+        for (status, count) in &later.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.elapsed += later.elapsed;
+        self.generator_cpu += later.generator_cpu;
+        // Both have the same bounds, so nothing is lost.
+        let _added = (self.latencies.add(&later.latencies), self.served.add(&later.served));
     }
 
     /// All answers.
@@ -48,6 +66,11 @@ impl Outcome {
     /// Answers a second.
     pub fn per_second(&self) -> f64 {
         self.answers() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The time from sending to answer that so much of what succeeded kept, in milliseconds.
+    pub fn served_ms(&self, quantile: f64) -> f64 {
+        self.served.value_at_quantile(quantile) as f64 / 1_000.0
     }
 
     /// The latency that so much of all answers kept, in milliseconds.

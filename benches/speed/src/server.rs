@@ -56,13 +56,19 @@ impl Stage {
     /// # Errors
     /// If something does not build.
     pub fn set(scratch: &Path) -> Result<Self, SpeedError> {
-        let relampago = match std::env::var_os("RELAMPAGO_BINARY") {
-            Some(given) => given.into(),
-            None => binary("relampago-http", "relampago")?,
-        };
+        let relampago = engine()?;
         let noop = binary("relampago-baselines", "noop")?;
         let pg = binary("relampago-baselines", "pg")?;
         Ok(Self { relampago, noop, pg, scratch: scratch.to_owned() })
+    }
+
+    /// Builds the engine alone, as [`Self::set`] does; nothing else can be started then.
+    ///
+    /// # Errors
+    /// If it does not build.
+    pub fn of_engine(scratch: &Path) -> Result<Self, SpeedError> {
+        let none = PathBuf::new;
+        Ok(Self { relampago: engine()?, noop: none(), pg: none(), scratch: scratch.to_owned() })
     }
 
     /// Where the servers write.
@@ -120,6 +126,13 @@ impl Stage {
         let mut command = tied(&self.pg, &[]);
         command.args(["--mode", mode, "--socket"]).arg(postgres.socket());
         Ok(Server { process: Process::start(command)?, folder: None, postgres: Some(postgres) })
+    }
+}
+
+fn engine() -> Result<PathBuf, SpeedError> {
+    match std::env::var_os("RELAMPAGO_BINARY") {
+        Some(given) => Ok(given.into()),
+        None => binary("relampago-http", "relampago"),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use httparse::{EMPTY_HEADER, Status, parse_headers};
 
+use crate::app::is_host;
+
 /// How a request for the hot route begins.
 pub(crate) const BEGINNING: &[u8] = b"POST /api/v1/orders HTTP/1.1\r\n";
 
@@ -10,22 +12,22 @@ const MAX_HEADERS: usize = 32;
 
 /// A request that is here as a whole, with the headers that the hot route looks at.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Simple<'a> {
-    pub(super) authorization: Option<&'a [u8]>,
-    pub(super) api_key: Option<&'a [u8]>,
-    pub(super) idempotency_key: Option<&'a [u8]>,
-    pub(super) content_type: Option<&'a [u8]>,
-    pub(super) accept_language: Option<&'a [u8]>,
-    pub(super) request_id: Option<&'a [u8]>,
-    pub(super) traceparent: Option<&'a [u8]>,
-    pub(super) body: &'a [u8],
+pub(crate) struct Simple<'a> {
+    pub(crate) authorization: Option<&'a [u8]>,
+    pub(crate) api_key: Option<&'a [u8]>,
+    pub(crate) idempotency_key: Option<&'a [u8]>,
+    pub(crate) content_type: Option<&'a [u8]>,
+    pub(crate) accept_language: Option<&'a [u8]>,
+    pub(crate) request_id: Option<&'a [u8]>,
+    pub(crate) traceparent: Option<&'a [u8]>,
+    pub(crate) body: &'a [u8],
     /// Of all of it; what comes behind is another request.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 /// Reads a request. `None` for one that is not here as a whole, that says something twice, that asks for anything
 /// about the connection or the body's encoding, or that is no HTTP at all.
-pub(super) fn read(bytes: &[u8]) -> Option<Simple<'_>> {
+pub(crate) fn read(bytes: &[u8]) -> Option<Simple<'_>> {
     let rest = bytes.strip_prefix(BEGINNING)?;
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let Ok(Status::Complete((head, headers))) = parse_headers(rest, &mut headers) else { return None };
@@ -50,7 +52,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<Simple<'_>> {
             return None;
         }
     }
-    host?;
+    if !is_host(host?) {
+        return None;
+    }
     let end = head.checked_add(number(length?)?)?;
     simple.body = rest.get(head..end)?;
     simple.length = BEGINNING.len() + end;
@@ -187,6 +191,10 @@ mod tests {
         }
         assert_eq!(read(&request("Content-Length: 2\r\n", "{}")), None, "no host");
         assert_eq!(read(&request("Host: a\r\n", "")), None, "no length");
+        for host in ["a b", "a@b", "a/b", "a, b", "\u{f1}"] {
+            let head = format!("Host: {host}\r\nContent-Length: 2\r\n");
+            assert_eq!(read(&request(&head, "{}")), None, "{host}");
+        }
         for beginning in ["POST /api/v1/orders HTTP/1.0\r\n", "POST /api/v1/orders/ HTTP/1.1\r\n", "\r\n"] {
             assert_eq!(read(&[beginning.as_bytes(), plain.as_bytes(), b"\r\n{}"].concat()), None);
         }

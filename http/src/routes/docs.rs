@@ -39,7 +39,8 @@ pub(crate) async fn page(_: Call) -> Result<Response, Problem> {
     ),
 )]
 pub(crate) async fn file(call: Call) -> Result<Response, Problem> {
-    file_of_ui(call.param("file").unwrap_or_default())
+    // A name that is no UTF-8 is none of ours; an empty one would be the page.
+    file_of_ui(call.param("file").ok_or_else(Problem::no_such_path)?)
 }
 
 fn file_of_ui(name: &str) -> Result<Response, Problem> {

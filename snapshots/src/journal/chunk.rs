@@ -412,11 +412,20 @@ fn parse<'a>(key: &[u8], value: &'a [u8]) -> Result<Chunk<'a>, &'static str> {
     let [f0, f1, f2, f3, f4, f5, f6, f7, n0, n1, n2, n3] = numbers;
     let first = u64::from_le_bytes([f0, f1, f2, f3, f4, f5, f6, f7]);
     let count = u32::from_le_bytes([n0, n1, n2, n3]);
-    if key != first.to_be_bytes() || count == 0 {
+    if key != first.to_be_bytes() || count == 0 || first.checked_add(count.into()).is_none() {
         return Err("it lies under another key than its own");
     }
     let records = if format.compressed { restored(records)?.into() } else { records.into() };
     Ok(Chunk { first, count, continues: format.continues, records })
+}
+
+/// How many events a value under the key `first` holds, if it is a chunk.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn whole(first: Sequence, value: &[u8]) -> Option<u64> {
+    let chunk = parse(&first.to_be_bytes(), value).ok()?;
+    let found = chunk.reference();
+    let _records = Records::new(&chunk.records).count();
+    Some(found.last - found.first + 1)
 }
 
 fn damaged(db: &SledDb, key: &[u8], problem: &'static str) -> StorageError {

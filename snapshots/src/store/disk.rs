@@ -80,6 +80,10 @@ impl Writer {
         self.next_pack += 1;
         number
     }
+
+    fn done(&self) -> Vec<u8> {
+        Done { puts: self.puts, next_pack: self.next_pack, cut: self.cut }.encode()
+    }
 }
 
 impl Packing {
@@ -261,12 +265,6 @@ impl DiskStore {
 
     fn damage(&self, pack: u64, part: u32) -> impl Fn(&'static str) -> StorageError {
         damage(&self.db, Place::Pack(pack, part))
-    }
-}
-
-impl Writer {
-    fn done(&self) -> Vec<u8> {
-        Done { puts: self.puts, next_pack: self.next_pack, cut: self.cut }.encode()
     }
 }
 

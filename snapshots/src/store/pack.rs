@@ -206,6 +206,18 @@ pub(super) fn state_at<'a>(pack: &'a [u8], entry: &Entry<'_>) -> Result<&'a [u8]
     Ok(&block[BLOCK_HEADER..])
 }
 
+/// Reads a value as an index and as a part of `pack`, and every state that they could be of.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn try_all(pack: u64, value: &[u8]) {
+    let bytes = part_bytes(value).unwrap_or_default();
+    let _part = parse_part(pack, 0, value);
+    if let Ok(index) = Index::parse(&index_key(pack), value) {
+        for entry in index.entries() {
+            let _state = state_at(&bytes, &entry);
+        }
+    }
+}
+
 fn value(pack: u64, body: &[&[u8]]) -> Vec<u8> {
     let body = body.concat();
     let shorter = shorter(&body);

@@ -57,7 +57,8 @@ impl RecordHeader {
             generation: u64::from_le_bytes(*header[32..].first_chunk()?),
             journal_id: *header[40..].first_chunk()?,
         };
-        Some((parsed, payload))
+        let is_possible = parsed.count > 0 && parsed.first.checked_add(parsed.count.into()).is_some();
+        is_possible.then_some((parsed, payload))
     }
 
     /// The generation that the first bytes of a torn record name. Unchecked, so good for reports only.

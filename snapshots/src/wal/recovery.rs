@@ -104,7 +104,7 @@ fn live_segments(
     segments.sort_by_key(|segment| segment.header.generation);
     for pair in segments.windows(2) {
         let (before, after) = (&pair[0].header, &pair[1].header);
-        if after.generation != before.generation + 1 {
+        if after.generation - before.generation != 1 {
             return Err(StorageError::MissingSegment {
                 dir: dir.to_owned(),
                 found: before.generation,
