@@ -219,18 +219,21 @@ impl Region {
             Origin::Store => 0,
             Origin::Rebuild(broken) => broken.uncovered,
         };
+        let rebuilt = matches!(origin, Origin::Rebuild(_));
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Activating, at);
         let gate = Arc::new(Gate::new(at, node.clock.now(), uncovered));
         let host = ShellMessage::Host { gate: Arc::clone(&gate), origin, first: envelope };
         match actor.cast(host) {
             // It died while it was free: take another one.
-            Err(MessagingErr::SendErr(ShellMessage::Host { first, origin, .. })) => {
-                if let Origin::Rebuild(broken) = origin {
-                    self.note_broken(at, broken);
-                }
-                Some(first)
-            }
+            Err(MessagingErr::SendErr(ShellMessage::Host { first, .. })) => Some(first),
             _ => {
-                vacant.insert(Slot { actor, gate });
+                let _held = vacant.insert(Slot { actor, gate });
+                if rebuilt {
+                    // Its gate says from now on what it needs. Not earlier: else a panic on the way would leave
+                    // nobody who knows that its stored state lacks something.
+                    self.forget_broken(at);
+                }
                 node.figures.activated(at.kind);
                 None
             }
@@ -239,9 +242,8 @@ impl Region {
 
     fn origin(&self, at: Address) -> Origin {
         if self.broken_count.load(Ordering::Acquire) > 0 {
-            let mut broken = self.broken.lock();
-            if let Some(known) = broken.remove(&at) {
-                self.broken_count.store(broken.len(), Ordering::Release);
+            let known = self.broken.lock().get(&at).copied();
+            if let Some(known) = known {
                 return Origin::Rebuild(known);
             }
         }
@@ -274,6 +276,8 @@ impl Region {
                 }
             }
         }
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Retiring, gate.at);
         let slot = occupied.remove();
         self.keep_free(slot.actor, node.limits.resident);
         node.figures.passivated(gate.at.kind);
@@ -316,6 +320,12 @@ impl Region {
     fn note_broken(&self, at: Address, known: Broken) {
         let mut broken = self.broken.lock();
         broken.insert(at, known);
+        self.broken_count.store(broken.len(), Ordering::Release);
+    }
+
+    fn forget_broken(&self, at: Address) {
+        let mut broken = self.broken.lock();
+        broken.remove(&at);
         self.broken_count.store(broken.len(), Ordering::Release);
     }
 

@@ -5,6 +5,7 @@ mod asking;
 mod failing;
 mod leaving;
 mod living;
+mod panicking;
 mod restarting;
 
 use std::cell::RefCell;
