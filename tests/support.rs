@@ -164,6 +164,11 @@ impl Shop {
         self.server.as_ref().expect("a running server").address
     }
 
+    /// The server's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.server.as_ref().and_then(|server| server.child.id()).expect("a running server")
+    }
+
     /// The folder that the server keeps everything in.
     pub(crate) fn data(&self) -> &Path {
         &self.data
