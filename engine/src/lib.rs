@@ -12,6 +12,7 @@
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
 //! | `views` | read models |
+//! | `sync` | locks and atomics that tests let a model checker take the place of |
 //! | `watch` | what has to be known at once when a session or an API key ends |
 
 mod api;
@@ -24,6 +25,8 @@ mod figures;
 mod golden;
 mod hosting;
 mod letters;
+#[cfg(test)]
+mod models;
 mod node;
 mod outbox;
 mod quarantine;
@@ -40,6 +43,7 @@ mod shell;
 mod snapshotter;
 mod start;
 mod sweeper;
+mod sync;
 mod views;
 mod watch;
 

@@ -125,7 +125,7 @@ async fn a_dead_entity_is_rebuilt_from_its_resting_state() {
 }
 
 fn actor(engine: &Engine) -> ractor::ActorId {
-    engine.node.region.live.get(&Address::inventory("A")).unwrap().actor.get_id()
+    engine.node.region.live.slots.get(&Address::inventory("A")).unwrap().mailbox.get_id()
 }
 
 /// An entity dies between the look at the dead and the look at the living: neither shows it.
@@ -204,7 +204,7 @@ async fn what_is_known_of_a_dead_entity_outlives_a_panic_on_its_way_back() {
     let at = Address::inventory("RETURNS");
     ask(&engine, product(1, "RETURNS", 5)).await.unwrap();
     let region = &engine.node.region;
-    let dead = region.live.get(&at).unwrap().actor.get_id();
+    let dead = region.live.slots.get(&at).unwrap().mailbox.get_id();
     region.bury(at, dead, &engine.node);
     let_fall(At::Activating, at, Happening::Panic);
     let get = || (at, Message::Inventory(inventory::Command::Get));
