@@ -113,7 +113,8 @@ pub(crate) struct Table<M> {
 
 impl<M> Default for Table<M> {
     fn default() -> Self {
-        Self { slots: DashMap::default(), turn: Turn::default() }
+        let (slots, turn) = Default::default();
+        Self { slots, turn }
     }
 }
 

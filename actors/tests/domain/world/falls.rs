@@ -14,6 +14,7 @@ pub struct Fall {
 }
 
 /// What a script is made of.
+#[expect(clippy::large_enum_variant, reason = "a script has two dozen of them")]
 pub enum Scene {
     /// A client asks this, under this key.
     Ask(Address, Message, Option<u128>),
