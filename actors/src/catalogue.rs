@@ -8,25 +8,56 @@ use crate::address::{Address, Id};
 use crate::entity::Sequence;
 use crate::money::Currency;
 
-/// The stock of a sku as last recorded, shared by every card of it.
-#[derive(Debug, Default)]
-pub struct Stock {
-    available: AtomicI64,
-    sequence: AtomicU64,
+/// A number that one thread writes and others read; a test may put another in its place, to try the order of steps.
+pub trait Cell<T>: Default {
+    /// Reads it; whatever its writer wrote before is seen too.
+    fn get(&self) -> T;
+    /// Writes it.
+    fn set(&self, value: T);
 }
 
-impl Stock {
+impl Cell<i64> for AtomicI64 {
+    fn get(&self) -> i64 {
+        self.load(Ordering::Acquire)
+    }
+
+    fn set(&self, value: i64) {
+        self.store(value, Ordering::Release);
+    }
+}
+
+impl Cell<Sequence> for AtomicU64 {
+    fn get(&self) -> Sequence {
+        self.load(Ordering::Acquire)
+    }
+
+    fn set(&self, value: Sequence) {
+        self.store(value, Ordering::Release);
+    }
+}
+
+/// The stock of a sku as last recorded, shared by every card of it.
+pub type Stock = StockIn<AtomicI64, AtomicU64>;
+
+/// A [`Stock`] in cells of some kind.
+#[derive(Debug, Default)]
+pub struct StockIn<A, S> {
+    available: A,
+    sequence: S,
+}
+
+impl<A: Cell<i64>, S: Cell<Sequence>> StockIn<A, S> {
     /// What can be sold, and the sequence of the event that made it so (or a later one).
     pub fn available(&self) -> (i64, Sequence) {
         // The count first: a reader may then see a later sequence than it needs, never an earlier one.
-        let available = self.available.load(Ordering::Acquire);
-        (available, self.sequence.load(Ordering::Acquire))
+        let available = self.available.get();
+        (available, self.sequence.get())
     }
 
     /// Called by the one writer of the sku, in the order of its events.
     pub fn record(&self, available: i64, sequence: Sequence) {
-        self.sequence.store(sequence, Ordering::Release);
-        self.available.store(available, Ordering::Release);
+        self.sequence.set(sequence);
+        self.available.set(available);
     }
 }
 

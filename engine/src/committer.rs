@@ -2,11 +2,10 @@
 //! come together with one wait for the disk, and lets go what waited for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use metrics::{Histogram, histogram};
-use parking_lot::{Condvar, Mutex};
 use relampago_actors::Sequence;
 use relampago_snapshots::{Batch, Journal, StorageError};
 use tokio::sync::oneshot;
@@ -14,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::api::{AskError, Commit};
 use crate::failure::Failure;
 use crate::reply::{Admitted, Asker, Held, Verdict};
+use crate::sync::{AtomicU64, Condvar, Mutex};
 
 /// When a batch is closed.
 #[derive(Clone, Copy, Debug)]

@@ -41,6 +41,7 @@ pub(crate) struct Figures {
     pub(crate) quarantined: Counter,
     /// Panics that an entity survived.
     pub(crate) panics: Counter,
+    pub(crate) calls_failed: Counter,
 }
 
 impl Figures {
@@ -75,6 +76,7 @@ impl Figures {
             refused_early: counter!("relampago_admission_refused_total"),
             quarantined: counter!("relampago_quarantine_refused_total"),
             panics: counter!("relampago_panics_caught_total"),
+            calls_failed: counter!("relampago_outbox_panics_total"),
         }
     }
 
@@ -206,6 +208,10 @@ fn describe() {
     describe_gauge!("relampago_snapshots_waiting", "States that wait to be stored.");
     describe_gauge!("relampago_deadlines_waiting", "Deadlines that have not passed.");
     describe_gauge!("relampago_outbox_calls", "Calls on the outside world under way.");
+    describe_counter!(
+        "relampago_outbox_panics_total",
+        "Calls on the outside world whose code panicked; they are made again."
+    );
     describe_gauge!("relampago_quarantine_commands", "Commands that failed and are remembered.");
     describe_counter!(
         "relampago_quarantine_refused_total",

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use relampago_actors::{
-    Address, Answer, Context, Decision, Effect, Entity, Id, Kind, Message, Millis, Party, Rejection,
+    Address, Answer, Context, Decision, Effect, Entity, Id, Kind, Message, Millis, Party, Rejection, Reply,
     Sequence, Stamp, api_keys, audit, cart, email, inventory, order, payment, product, user,
 };
 use relampago_snapshots::codec::{self, CodecError, RecordType};
@@ -204,7 +204,9 @@ impl<E: Hostable> Live<E> {
 
     fn decide(&self, input: Input, cx: &Context<'_>) -> Option<Decision<E>> {
         #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Deciding, self.at);
+        for at in [crate::restart::At::Deciding, crate::restart::At::DecidingFor(cx.by)] {
+            crate::restart::fall(at, self.at);
+        }
         #[cfg(test)]
         let input = crate::rules::misunderstood(self.at, input);
         match input {
@@ -226,12 +228,16 @@ impl<E: Hostable> Live<E> {
         #[cfg(test)]
         crate::restart::fall(crate::restart::At::Submitted, self.at);
         for (sequence, event) in (first..).zip(events) {
+            #[cfg(test)]
+            crate::restart::fall(crate::restart::At::Applying, self.at);
             E::count(&event, &node.figures);
             self.state.apply(event, Stamp { sequence, at: now });
         }
         self.sequence = first + count as u64 - 1;
         self.state.project(self.at, self.sequence, &mut self.handle, node);
         self.schedule(node);
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Applied, self.at);
         Ok(())
     }
 
@@ -274,7 +280,14 @@ impl<E: Hostable> Live<E> {
     }
 
     fn settle(&mut self, parked: Parked<E::Ask>, needs: Sequence, cx: &Context<'_>, node: &Node) {
-        match self.state.answer(&parked.ask, cx) {
+        // What was decided stands: a panic here must not take the entity from those who ask something else.
+        let found = catch_unwind(AssertUnwindSafe(|| self.find_answer(&parked.ask, cx)));
+        let Ok(found) = found else {
+            tracing::error!(entity = ?self.at, "an answer could not be found; the entity is unchanged");
+            node.figures.faulted(self.at);
+            return parked.asker.answer(Err(AskError::OutcomeUnknown));
+        };
+        match found {
             None => {
                 let mut parked = parked;
                 if parked.replay {
@@ -290,6 +303,12 @@ impl<E: Hostable> Live<E> {
                 node.committer.release(needs.max(cx.seen()), parked.asker, verdict);
             }
         }
+    }
+
+    fn find_answer(&self, ask: &E::Ask, cx: &Context<'_>) -> Option<Result<Reply, Rejection>> {
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Answering, self.at);
+        self.state.answer(ask, cx)
     }
 
     /// A command could not be carried out, and nothing was: answered and remembered.
@@ -382,7 +401,10 @@ impl<E: Hostable> Hosted for Live<E> {
     }
 
     fn replay(&mut self, record: &[u8], stamp: Stamp) -> Result<(), CodecError> {
-        self.state.apply(E::event(record)?, stamp);
+        let event = E::event(record)?;
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Applying, self.at);
+        self.state.apply(event, stamp);
         self.sequence = stamp.sequence;
         Ok(())
     }

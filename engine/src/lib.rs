@@ -14,6 +14,7 @@
 //! | `snapshotter`, `recovery` | memory to disk, and back |
 //! | `views` | read models |
 //! | `fuzzing` | for fuzzing alone: the readers of stored records |
+//! | `sync` | locks and atomics that tests let a model checker take the place of |
 //! | `watch` | what has to be known at once when a session or an API key ends |
 
 mod api;
@@ -30,6 +31,8 @@ pub mod fuzzing;
 mod golden;
 mod hosting;
 mod letters;
+#[cfg(test)]
+mod models;
 mod node;
 mod outbox;
 mod quarantine;
@@ -46,6 +49,7 @@ mod shell;
 mod snapshotter;
 mod start;
 mod sweeper;
+mod sync;
 mod views;
 mod watch;
 

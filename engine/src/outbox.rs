@@ -96,7 +96,7 @@ impl Outbox {
         #[expect(clippy::disallowed_methods, reason = "bounded by CALLS and by the patience with a call")]
         tokio::spawn(async move {
             let answer = {
-                let _ends = UnderWay { outbox: &node.outbox, task };
+                let _ends = UnderWay { node: &node, task };
                 if !node.committer.reached(cause).await {
                     return;
                 }
@@ -130,7 +130,12 @@ impl Outbox {
                             .set(format!("the key of an erased account cannot be destroyed: {error}"));
                         None
                     }
-                    Err(_stopping) => None,
+                    Err(ended) => {
+                        if ended.is_panic() {
+                            node.failure.set("destroying the key of an erased account panicked".to_owned());
+                        }
+                        None
+                    }
                 }
             }
         }
@@ -176,13 +181,17 @@ impl Outbox {
 
 /// A call that is being made; however it ends, it can be made again.
 struct UnderWay<'a> {
-    outbox: &'a Outbox,
+    node: &'a Node,
     task: Task,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.outbox.under_way.lock().remove(&self.task);
+        self.node.outbox.under_way.lock().remove(&self.task);
+        if std::thread::panicking() {
+            tracing::error!("a call on the outside panicked; its entity asks for it again");
+            self.node.figures.calls_failed.increment(1);
+        }
     }
 }
 
@@ -195,6 +204,8 @@ pub(crate) async fn listen(node: std::sync::Weak<Node>, mut late: mpsc::Receiver
     while let Some(LateAnswer { payment, asked, answer }) = late.recv().await {
         let Some(node) = node.upgrade() else { return };
         let (to, message) = payment_answer(payment, asked, answer);
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Listening, to);
         node.region.deliver(Envelope::own(to, Input::Message(message)), &node);
     }
 }

@@ -4,8 +4,10 @@
 //! counted at the gate under the same lock. So there is one host at a time, a host leaves only when no
 //! message is on its way to it, and none is lost between two of an entity's lives.
 
+pub(crate) mod table;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -19,6 +21,9 @@ use crate::hosting::{Hosted, Packed};
 use crate::node::Node;
 use crate::reply::Asker;
 use crate::shell::{self, ShellMessage};
+
+pub(crate) use table::Gate;
+use table::{Mailbox, Sent, Slot, Table};
 
 /// What can come to an entity.
 #[derive(Debug)]
@@ -52,79 +57,16 @@ impl Envelope {
     }
 }
 
-/// What region and shell share about one life of an entity.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    pub(crate) at: Address,
-    /// Messages sent and not yet handled.
-    queued: AtomicU32,
-    /// When it last handled one.
-    active: AtomicU64,
-    /// No event of it that no snapshot covers is below this; 0 if there is none.
-    uncovered: AtomicU64,
-    /// The last event in its newest snapshot, or in the state it was loaded from.
-    covered: AtomicU64,
-    /// Size of its last snapshot, bytes.
-    size: AtomicUsize,
-    /// Whether it was found to owe nothing since it last did something.
-    quiet: AtomicBool,
-}
+impl Mailbox for ActorRef<ShellMessage> {
+    type Message = ShellMessage;
 
-impl Gate {
-    /// For an entity that becomes live by a message, which is counted.
-    fn new(at: Address, now: Millis, uncovered: Sequence) -> Self {
-        Self {
-            at,
-            queued: AtomicU32::new(1),
-            active: AtomicU64::new(now),
-            uncovered: AtomicU64::new(uncovered),
-            covered: AtomicU64::new(0),
-            size: AtomicUsize::new(0),
-            quiet: AtomicBool::new(false),
+    fn put(&self, message: ShellMessage) -> Result<(), ShellMessage> {
+        match self.cast(message) {
+            Err(MessagingErr::SendErr(message)) => Err(message),
+            // The other errors are about actors of another type or node.
+            _ => Ok(()),
         }
     }
-
-    /// Before a message is handled: whatever it submits comes at `next` or later.
-    pub(crate) fn begin(&self, next: Sequence, now: Millis) {
-        if self.uncovered.load(Ordering::Relaxed) == 0 {
-            self.uncovered.store(next, Ordering::Release);
-        }
-        self.active.store(now, Ordering::Relaxed);
-        self.quiet.store(false, Ordering::Relaxed);
-    }
-
-    /// After a message was carried out; `last` is the entity's last event.
-    pub(crate) fn settle(&self, last: Sequence) {
-        if last <= self.covered.load(Ordering::Relaxed) {
-            self.uncovered.store(0, Ordering::Release);
-        }
-    }
-
-    /// A message does not count any more.
-    pub(crate) fn done(&self) {
-        self.queued.fetch_sub(1, Ordering::Release);
-    }
-
-    /// Loaded with, or stored up to, the event `covers`; `last` is the entity's last event.
-    pub(crate) fn covered(&self, covers: Sequence, last: Sequence, size: usize) {
-        self.covered.store(covers, Ordering::Relaxed);
-        self.size.store(size, Ordering::Relaxed);
-        let uncovered = if last <= covers { 0 } else { covers + 1 };
-        self.uncovered.store(uncovered, Ordering::Release);
-    }
-
-    pub(crate) fn uncovered(&self) -> Option<Sequence> {
-        Some(self.uncovered.load(Ordering::Acquire)).filter(|sequence| *sequence != 0)
-    }
-
-    pub(crate) fn set_quiet(&self) {
-        self.quiet.store(true, Ordering::Relaxed);
-    }
-}
-
-struct Slot {
-    actor: ActorRef<ShellMessage>,
-    gate: Arc<Gate>,
 }
 
 /// A state that has left memory and is not yet in the snapshot store.
@@ -156,7 +98,7 @@ pub(crate) enum Origin {
 
 #[derive(Default)]
 pub(crate) struct Region {
-    live: DashMap<Address, Slot, FxBuildHasher>,
+    live: Table<ActorRef<ShellMessage>>,
     resting: DashMap<Address, Resting, FxBuildHasher>,
     /// Entities whose actor died; they are rebuilt when they become live again.
     broken: Mutex<FxHashMap<Address, Broken>>,
@@ -195,56 +137,57 @@ impl Region {
     /// Sends a message to an entity if it is live, or gives it back.
     fn send(&self, envelope: Box<Envelope>, node: &Node) -> Option<Box<Envelope>> {
         let to = envelope.to;
-        let Some(slot) = self.live.get(&to) else { return Some(envelope) };
-        slot.gate.queued.fetch_add(1, Ordering::Relaxed);
-        match slot.actor.cast(ShellMessage::Deliver(envelope)) {
-            Err(MessagingErr::SendErr(ShellMessage::Deliver(envelope))) => {
-                let dead = slot.actor.get_id();
-                // The table must not be held while the entry is removed.
-                drop(slot);
-                self.bury(to, dead, node);
-                Some(envelope)
+        let unsent = match self.live.send(to, ShellMessage::Deliver(envelope)) {
+            Sent::Away => return None,
+            Sent::NotLive(unsent) => unsent,
+            Sent::Dead(unsent, actor) => {
+                self.bury(to, actor.get_id(), node);
+                unsent
             }
-            // The other errors are about actors of another type or node.
-            _ => None,
-        }
+        };
+        if let ShellMessage::Deliver(envelope) = unsent { Some(envelope) } else { None }
     }
 
     /// Makes an entity live with a first message; gives the message back if that has to be tried again. Once
     /// no entity can be hosted any more the message is dropped, which tells its asker.
     fn activate(&self, envelope: Box<Envelope>, node: &Node) -> Option<Box<Envelope>> {
         let at = envelope.to;
-        let Entry::Vacant(vacant) = self.live.entry(at) else { return Some(envelope) };
-        let actor = self.shell(node)?;
-        let origin = self.origin(at);
-        let uncovered = match &origin {
-            Origin::Resting(resting) => resting.uncovered,
-            Origin::Store => 0,
-            Origin::Rebuild(broken) => broken.uncovered,
-        };
-        let gate = Arc::new(Gate::new(at, node.clock.now(), uncovered));
-        let host = ShellMessage::Host { gate: Arc::clone(&gate), origin, first: envelope };
-        match actor.cast(host) {
-            // It died while it was free: take another one.
-            Err(MessagingErr::SendErr(ShellMessage::Host { first, origin, .. })) => {
-                if let Origin::Rebuild(broken) = origin {
-                    self.note_broken(at, broken);
-                }
-                Some(first)
+        let mut unsent = Some(envelope);
+        self.live.activate(at, || {
+            let first = unsent.take()?;
+            let actor = self.shell(node)?;
+            let origin = self.origin(at);
+            let uncovered = match &origin {
+                Origin::Resting(resting) => resting.uncovered,
+                Origin::Store => 0,
+                Origin::Rebuild(broken) => broken.uncovered,
+            };
+            let rebuilt = matches!(origin, Origin::Rebuild(_));
+            #[cfg(test)]
+            crate::restart::fall(crate::restart::At::Activating, at);
+            let gate = Arc::new(Gate::new(at, node.clock.now(), uncovered));
+            // If it died while it was free another one is taken.
+            if let Err(ShellMessage::Host { first, .. }) =
+                actor.put(ShellMessage::Host { gate: Arc::clone(&gate), origin, first })
+            {
+                unsent = Some(first);
+                return None;
             }
-            _ => {
-                vacant.insert(Slot { actor, gate });
-                node.figures.activated(at.kind);
-                None
+            if rebuilt {
+                // Its gate says from now on what it needs. Not earlier: else a panic on the way would leave
+                // nobody who knows that its stored state lacks something.
+                self.forget_broken(at);
             }
-        }
+            node.figures.activated(at.kind);
+            Some(Slot { mailbox: actor, gate })
+        });
+        unsent
     }
 
     fn origin(&self, at: Address) -> Origin {
         if self.broken_count.load(Ordering::Acquire) > 0 {
-            let mut broken = self.broken.lock();
-            if let Some(known) = broken.remove(&at) {
-                self.broken_count.store(broken.len(), Ordering::Release);
+            let known = self.broken.lock().get(&at).copied();
+            if let Some(known) = known {
                 return Origin::Rebuild(known);
             }
         }
@@ -261,11 +204,14 @@ impl Region {
     /// Takes an entity out of memory, unless a message is on its way to it. The state is found under
     /// [`Origin::Resting`] until it is stored.
     pub(crate) fn retire(&self, gate: &Gate, hosted: &dyn Hosted, node: &Node) -> bool {
-        let Entry::Occupied(occupied) = self.live.entry(gate.at) else { return false };
-        // This message itself is still counted.
-        if occupied.get().gate.queued.load(Ordering::Acquire) > 1 {
-            return false;
-        }
+        let Some(actor) = self.live.retire(gate, || self.leave(gate, hosted)) else { return false };
+        self.keep_free(actor, node.limits.resident);
+        node.figures.passivated(gate.at.kind);
+        true
+    }
+
+    /// Lets a state rest that no snapshot has; whether that was possible.
+    fn leave(&self, gate: &Gate, hosted: &dyn Hosted) -> bool {
         if let Some(uncovered) = gate.uncovered() {
             match hosted.pack() {
                 Ok(packed) => {
@@ -277,9 +223,8 @@ impl Region {
                 }
             }
         }
-        let slot = occupied.remove();
-        self.keep_free(slot.actor, node.limits.resident);
-        node.figures.passivated(gate.at.kind);
+        #[cfg(test)]
+        crate::restart::fall(crate::restart::At::Retiring, gate.at);
         true
     }
 
@@ -296,19 +241,18 @@ impl Region {
 
     /// An actor has died: its entity is rebuilt when it is needed next.
     pub(crate) fn bury(&self, at: Address, dead: ActorId, node: &Node) {
-        let Entry::Occupied(occupied) = self.live.entry(at) else { return };
-        if occupied.get().actor.get_id() != dead {
-            return;
+        let note = |gate: &Gate| {
+            tracing::error!(entity = ?at, "an actor died; its entity is rebuilt");
+            let until = node.committer.next() - 1;
+            // Its gate was told before anything was submitted.
+            let uncovered = gate.uncovered().unwrap_or(until + 1);
+            self.note_broken(at, Broken { uncovered, until });
+            self.burials.fetch_add(1, Ordering::AcqRel);
+            *self.deaths.lock().entry(at).or_default() += 1;
+        };
+        if self.live.bury(at, |actor| actor.get_id() == dead, note) {
+            node.figures.restarted(at.kind);
         }
-        tracing::error!(entity = ?at, "an actor died; its entity is rebuilt");
-        let until = node.committer.next() - 1;
-        // Its gate was told before anything was submitted.
-        let uncovered = occupied.get().gate.uncovered().unwrap_or(until + 1);
-        self.note_broken(at, Broken { uncovered, until });
-        self.burials.fetch_add(1, Ordering::AcqRel);
-        *self.deaths.lock().entry(at).or_default() += 1;
-        occupied.remove();
-        node.figures.restarted(at.kind);
     }
 
     /// How often an entity's actor has died.
@@ -322,9 +266,15 @@ impl Region {
         self.broken_count.store(broken.len(), Ordering::Release);
     }
 
+    fn forget_broken(&self, at: Address) {
+        let mut broken = self.broken.lock();
+        broken.remove(&at);
+        self.broken_count.store(broken.len(), Ordering::Release);
+    }
+
     /// The entity that an actor hosts.
     pub(crate) fn hosted_by(&self, actor: ActorId) -> Option<Address> {
-        self.live.iter().find(|slot| slot.actor.get_id() == actor).map(|slot| *slot.key())
+        self.live.slots.iter().find(|slot| slot.mailbox.get_id() == actor).map(|slot| *slot.key())
     }
 
     /// A state that rests until it is stored: at recovery, or as the snapshot of a live entity.
@@ -372,7 +322,7 @@ impl Region {
         let broken = self.broken.lock().values().map(|broken| broken.uncovered).min();
         #[cfg(test)]
         crate::rules::meanwhile(crate::rules::Between::DeadAndLiving);
-        let live = self.live.iter().filter_map(|slot| slot.gate.uncovered()).min();
+        let live = self.live.slots.iter().filter_map(|slot| slot.gate.uncovered()).min();
         let resting = self.resting.iter().map(|resting| resting.uncovered).min();
         if burials != self.burials.load(Ordering::Acquire) {
             // One moved the other way meanwhile, from live to broken, and may have been missed.
@@ -383,23 +333,23 @@ impl Region {
 
     /// A look at every live entity.
     pub(crate) fn look(&self, now: Millis) -> Vec<Seen> {
-        let seen = |slot: dashmap::mapref::multiple::RefMulti<'_, Address, Slot>| Seen {
+        let seen = |slot: dashmap::mapref::multiple::RefMulti<'_, Address, Slot<_>>| Seen {
             gate: Arc::clone(&slot.gate),
             idle_ms: now.saturating_sub(slot.gate.active.load(Ordering::Relaxed)),
             quiet: slot.gate.quiet.load(Ordering::Relaxed),
             size: slot.gate.size.load(Ordering::Relaxed),
         };
-        self.live.iter().map(seen).collect()
+        self.live.slots.iter().map(seen).collect()
     }
 
     pub(crate) fn live_count(&self) -> usize {
-        self.live.len()
+        self.live.slots.len()
     }
 
     /// Live entities by kind.
     pub(crate) fn live_by_kind(&self) -> Vec<(Kind, u64)> {
         let mut counts = Kind::ALL.map(|kind| (kind, 0));
-        for slot in &self.live {
+        for slot in &self.live.slots {
             if let Some((_, count)) = counts.iter_mut().find(|(kind, _)| *kind == slot.key().kind) {
                 *count += 1;
             }
@@ -409,11 +359,8 @@ impl Region {
 
     /// Sends something other than a message to a live entity's shell; it counts at the gate as one.
     pub(crate) fn nudge(&self, at: Address, message: ShellMessage) {
-        if let Some(slot) = self.live.get(&at) {
-            slot.gate.queued.fetch_add(1, Ordering::Relaxed);
-            // A dead actor is buried by its supervisor.
-            let _dead = slot.actor.cast(message);
-        }
+        // A dead actor is buried by its supervisor.
+        let _sent = self.live.send(at, message);
     }
 
     /// Ends every actor: the supervisor, and its children with it. What their gates say stays.
@@ -427,7 +374,7 @@ impl Region {
 
     /// Forgets the actors, which have ended.
     pub(crate) fn forget(&self) {
-        self.live.clear();
+        self.live.slots.clear();
     }
 }
 

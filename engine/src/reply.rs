@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::oneshot;
 
 use crate::api::{Answered, AskError, Commit};
+use crate::sync::{AtomicU64, AtomicUsize};
 
 /// The client commands that are under way.
 #[derive(Debug, Default)]

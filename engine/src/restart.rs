@@ -27,14 +27,34 @@ static NEXT: Mutex<Vec<(At, Address, Happening)>> = Mutex::new(Vec::new());
 pub(crate) enum At {
     /// Before anything has happened.
     Deciding,
+    /// The same, for what comes in one name alone.
+    DecidingFor(Party),
     /// The events are in the commit queue and not in memory.
     Submitted,
+    /// One event is about to be made true.
+    Applying,
+    /// The events are true and nothing was sent.
+    Applied,
+    /// Everything was sent; only the answer is left to find.
+    Answering,
+    /// The entity is about to become live.
+    Activating,
+    /// Its state rests, and it is still live.
+    Retiring,
+    /// Its deadline has passed.
+    Waking,
+    /// It is looked after.
+    Sweeping,
+    /// The provider has said something unasked.
+    Listening,
 }
 
 /// What can be made to happen.
 pub(crate) enum Happening {
-    /// The entity's code panics.
+    /// The code there panics.
     Panic,
+    /// It does so again and again.
+    PanicAlways,
     /// Something comes between.
     Run(Box<dyn FnOnce() + Send>),
 }
@@ -44,15 +64,23 @@ pub(crate) fn let_fall(at: At, whom: Address, what: Happening) {
     NEXT.lock().push((at, whom, what));
 }
 
+/// Whether something is still to happen to an entity.
+pub(crate) fn is_to_fall(whom: Address) -> bool {
+    NEXT.lock().iter().any(|(_, who, _)| *who == whom)
+}
+
 /// Panics, or does what else was asked for.
 pub(crate) fn fall(at: At, whom: Address) {
     let hit = {
         let mut next = NEXT.lock();
         let position = next.iter().position(|(when, who, _)| (*when, *who) == (at, whom));
-        position.map(|position| next.swap_remove(position).2)
+        position.map(|position| match next[position].2 {
+            Happening::PanicAlways => Happening::PanicAlways,
+            _ => next.swap_remove(position).2,
+        })
     };
     match hit {
-        Some(Happening::Panic) => panic!("injected: {whom:?} falls while {at:?}"),
+        Some(Happening::Panic | Happening::PanicAlways) => panic!("injected: {whom:?} falls while {at:?}"),
         Some(Happening::Run(what)) => what(),
         None => {}
     }

@@ -6,6 +6,7 @@ mod checking;
 mod failing;
 mod leaving;
 mod living;
+mod panicking;
 mod restarting;
 
 use std::cell::RefCell;

@@ -55,6 +55,11 @@ impl Debt {
 pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
     let mut paid = Instant::now();
     while stop.recv_timeout(LOOK.min(node.limits.snapshot)) == Err(RecvTimeoutError::Timeout) {
+        // A journal may fail in the background, and nobody may be there whose next write would tell.
+        if let Err(error) = node.journal.check() {
+            tracing::error!(%error, "the journal failed: the node stops");
+            return node.failure.set(format!("the journal failed: {error}"));
+        }
         if paid.elapsed() < node.limits.snapshot && node.region.resting_count() < RESTING_AT_MOST {
             continue;
         }

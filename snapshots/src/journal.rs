@@ -100,6 +100,9 @@ pub trait Journal: Send + Sync {
     /// error, since a failed sync must never be retried and acknowledged.
     fn append(&self, batch: Batch) -> Result<(), StorageError>;
 
+    /// The error that has poisoned the journal, if one has: also one of a thread of its own, between two appends.
+    fn check(&self) -> Result<(), StorageError>;
+
     /// Highest durable sequence.
     fn last(&self) -> Sequence;
 

@@ -64,6 +64,11 @@ impl MemoryJournal {
         self.shared.changed.notify_all();
     }
 
+    /// Poisons the journal between two appends, as a thread of its own does that fails.
+    pub fn fail_in_background(&self) {
+        self.shared.state.lock().poison.get_or_insert_with(|| memory_error("feed", "journal"));
+    }
+
     /// Makes the next append fail and poison the journal.
     pub fn fail_next_append(&self, failure: Failure) {
         self.shared.state.lock().fail_next = Some(failure);
@@ -130,6 +135,10 @@ impl Journal for MemoryJournal {
             return Err(poison.clone());
         }
         state.append(batch).inspect_err(|error| state.poison = Some(error.clone()))
+    }
+
+    fn check(&self) -> Result<(), StorageError> {
+        self.shared.state.lock().poison.clone().map_or(Ok(()), Err)
     }
 
     fn last(&self) -> Sequence {

@@ -8,6 +8,7 @@ use relampago_snapshots::Journal as _;
 
 use super::{Address, Sequence, ShellMessage};
 use crate::node::Node;
+use crate::restart::{At, Happening, let_fall};
 use crate::rules::{Between, ask, let_happen, product, until};
 use crate::start::twin::Twin;
 use crate::{Engine, snapshotter};
@@ -124,7 +125,7 @@ async fn a_dead_entity_is_rebuilt_from_its_resting_state() {
 }
 
 fn actor(engine: &Engine) -> ractor::ActorId {
-    engine.node.region.live.get(&Address::inventory("A")).unwrap().actor.get_id()
+    engine.node.region.live.slots.get(&Address::inventory("A")).unwrap().mailbox.get_id()
 }
 
 /// An entity dies between the look at the dead and the look at the living: neither shows it.
@@ -192,5 +193,26 @@ async fn what_is_known_of_a_dead_entity_outlives_a_dead_shell() {
     }
     region.bury(at, actor(&engine), &engine.node);
     assert_eq!(available(&engine).await, 6);
+    assert!(region.broken.lock().is_empty());
+}
+
+/// Its stored state lacks what it did before it died, and a panic on the way back must not hide that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_of_a_dead_entity_outlives_a_panic_on_its_way_back() {
+    let twin = Twin::new(&[]);
+    let engine = twin.start().await;
+    let at = Address::inventory("RETURNS");
+    ask(&engine, product(1, "RETURNS", 5)).await.unwrap();
+    let region = &engine.node.region;
+    let dead = region.live.slots.get(&at).unwrap().mailbox.get_id();
+    region.bury(at, dead, &engine.node);
+    let_fall(At::Activating, at, Happening::Panic);
+    let get = || (at, Message::Inventory(inventory::Command::Get));
+    let asked = tokio::task::JoinSet::from_iter([ask(&engine, get())]).join_next().await;
+    assert!(asked.unwrap().unwrap_err().is_panic());
+    match ask(&engine, get()).await.unwrap().reply {
+        Reply::Inventory(view) => assert_eq!(view.available, 5),
+        other => panic!("{other:?}"),
+    }
     assert!(region.broken.lock().is_empty());
 }

@@ -16,7 +16,7 @@ use crate::{Answered, AskError, Engine, OrderQuery};
 
 const SOON: Duration = Duration::from_secs(10);
 
-async fn reason(engine: &Engine) -> String {
+pub(super) async fn reason(engine: &Engine) -> String {
     timeout(SOON, engine.failed()).await.expect("the node goes on")
 }
 
@@ -117,17 +117,6 @@ async fn a_failed_snapshot_stops_the_node() {
     assert!(reason(&engine).await.contains("snapshots"));
     let refused = ask(&engine, place(101, &["A"])).await;
     assert!(matches!(refused, Err(AskError::OutcomeUnknown)), "{refused:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_of_the_committer_ends_the_node() {
-    let twin = Twin::new(&[]);
-    let engine = twin.start().await;
-    ask(&engine, product(1, "A", 5)).await.unwrap();
-    twin.journal.panics.store(true, Ordering::Release);
-    let unknown = ask(&engine, place(100, &["A"])).await;
-    assert!(matches!(unknown, Err(AskError::OutcomeUnknown)), "{unknown:?}");
-    assert!(reason(&engine).await.contains("committer"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,11 @@ use relampago_actors::payment::{GatewayAnswer, GatewayCall};
 use relampago_config::{Flags, Settings};
 use relampago_gateways::{Answering, Gateway};
 use relampago_snapshots::journal::Visit;
-use relampago_snapshots::{Batch, Journal, JournalStats, MemoryJournal, MemoryStore, StorageError};
+use relampago_snapshots::memory::Failure;
+use relampago_snapshots::store::{EntityKey, ScanVisit, Snapshot, StoreStats};
+use relampago_snapshots::{
+    Batch, Journal, JournalStats, MemoryJournal, MemoryStore, SnapshotRecord, SnapshotStore, StorageError,
+};
 use tempfile::TempDir;
 
 use crate::committer::{Committer, Gather};
@@ -25,7 +29,7 @@ static TWINS: Mutex<Vec<(PathBuf, Found)>> = Mutex::new(Vec::new());
 #[derive(Clone)]
 struct Found {
     journal: Arc<TwinJournal>,
-    store: MemoryStore,
+    store: Arc<TwinStore>,
     provider: Arc<Provider>,
 }
 
@@ -45,7 +49,7 @@ const QUIET: [(&str, &str); 8] = [
 /// What outlives an engine, and the engines on it.
 pub(crate) struct Twin {
     pub(crate) journal: Arc<TwinJournal>,
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Arc<TwinStore>,
     pub(crate) provider: Arc<Provider>,
     env: Vec<(&'static str, &'static str)>,
     folders: Mutex<Vec<TempDir>>,
@@ -63,6 +67,7 @@ impl Twin {
         env: &[(&'static str, &'static str)],
     ) -> Self {
         let journal = Arc::new(TwinJournal::on(journal));
+        let store = Arc::new(TwinStore { inner: store, panics: AtomicBool::new(false) });
         Self { journal, store, provider: Arc::default(), env: env.to_vec(), folders: Mutex::default() }
     }
 
@@ -72,7 +77,7 @@ impl Twin {
         let dir = folder.path().to_owned();
         let found = Found {
             journal: Arc::clone(&self.journal),
-            store: self.store.clone(),
+            store: Arc::clone(&self.store),
             provider: Arc::clone(&self.provider),
         };
         TWINS.lock().push((dir.clone(), found));
@@ -85,7 +90,7 @@ impl Twin {
 
     /// The process dies: what was not durable is gone.
     pub(crate) fn crash(&self) -> Self {
-        Self::on(self.journal.inner.crash(), self.store.crash(), &self.env)
+        Self::on(self.journal.inner.crash(), self.store.inner.crash(), &self.env)
     }
 
     /// Every event that is durable.
@@ -118,7 +123,7 @@ pub(super) fn put(dir: &Path, node: &mut Node) {
     node.committer = Committer::new(router::JOURNAL, journal.last(), gather, admitted, failure);
     node.limits.record = journal.max_record_bytes();
     node.journal = journal;
-    node.store = Arc::new(store);
+    node.store = store;
     node.outbox.turn_to(provider);
 }
 
@@ -132,12 +137,13 @@ fn take(dir: &Path) -> Option<Found> {
 pub(crate) struct TwinJournal {
     inner: MemoryJournal,
     pub(crate) largest: AtomicUsize,
-    pub(crate) panics: AtomicBool,
+    /// What the next append leaves behind, which panics.
+    pub(crate) panics: Mutex<Option<Failure>>,
 }
 
 impl TwinJournal {
     fn on(inner: MemoryJournal) -> Self {
-        Self { inner, largest: AtomicUsize::new(usize::MAX), panics: AtomicBool::new(false) }
+        Self { inner, largest: AtomicUsize::new(usize::MAX), panics: Mutex::default() }
     }
 }
 
@@ -151,8 +157,16 @@ impl std::ops::Deref for TwinJournal {
 
 impl Journal for TwinJournal {
     fn append(&self, batch: Batch) -> Result<(), StorageError> {
-        assert!(!self.panics.load(Ordering::Acquire), "injected: the journal panics");
-        self.inner.append(batch)
+        let panics = self.panics.lock().take();
+        if panics != Some(Failure::Lost) {
+            self.inner.append(batch)?;
+        }
+        assert_eq!(panics, None, "injected: the journal panics");
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), StorageError> {
+        self.inner.check()
     }
 
     fn last(&self) -> Sequence {
@@ -184,10 +198,49 @@ impl Journal for TwinJournal {
     }
 }
 
+/// A store in memory that can also panic.
+pub(crate) struct TwinStore {
+    inner: MemoryStore,
+    pub(crate) panics: AtomicBool,
+}
+
+impl std::ops::Deref for TwinStore {
+    type Target = MemoryStore;
+
+    fn deref(&self) -> &MemoryStore {
+        &self.inner
+    }
+}
+
+impl SnapshotStore for TwinStore {
+    fn put(&self, records: Vec<SnapshotRecord>) -> Result<(), StorageError> {
+        assert!(!self.panics.load(Ordering::Acquire), "injected: the store panics");
+        self.inner.put(records)
+    }
+
+    fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {
+        self.inner.get(key)
+    }
+
+    fn scan(&self, visit: ScanVisit<'_>) -> Result<(), StorageError> {
+        self.inner.scan(visit)
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.inner.stats()
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        self.inner.close()
+    }
+}
+
 /// A provider that writes down what it is asked, and says yes unless it is told to be silent.
 #[derive(Default)]
 pub(crate) struct Provider {
     pub(crate) silent: AtomicBool,
+    /// The next call panics.
+    pub(crate) panics: AtomicBool,
     pub(crate) calls: Mutex<Vec<GatewayCall>>,
 }
 
@@ -198,6 +251,9 @@ impl Gateway for Provider {
 
     fn call(&self, call: GatewayCall) -> Answering<'_> {
         self.calls.lock().push(call);
+        if self.panics.swap(false, Ordering::AcqRel) {
+            return Box::pin(async { panic!("injected: the provider panics") });
+        }
         if self.silent.load(Ordering::Acquire) {
             return Box::pin(std::future::pending());
         }

@@ -193,6 +193,10 @@ impl Journal for DiskJournal {
         self.append_checked(&mut writer, batch).map_err(|error| self.shared.poison(error))
     }
 
+    fn check(&self) -> Result<(), StorageError> {
+        self.shared.check()
+    }
+
     fn last(&self) -> Sequence {
         self.last.load(Acquire)
     }

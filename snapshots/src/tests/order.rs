@@ -1,12 +1,19 @@
 //! The order of operations on the disk: nothing is freed, marked or acknowledged before it is durable.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 
-use super::support::{NEVER, SOON, fill, key, options, snapshot, store_options, wait_for_segments};
+use super::support::{NEVER, SOON, batch, fill, key, options, snapshot, store_options, wait_for_segments};
 use crate::{
-    DiskJournal, DiskStore, Journal, SnapshotStore,
+    DiskJournal, DiskStore, Journal, SnapshotStore, StorageError,
     disk::{Disk, DiskOp},
 };
 
@@ -145,4 +152,34 @@ fn a_snapshot_is_marked_and_visible_only_when_durable() {
     ];
     assert!(in_order(&operations, &steps), "{operations:?}");
     assert!(store.get(&key(1)).unwrap().is_some());
+}
+
+/// The feeder ends by a panic between two appends: whoever asks how the journal is learns of it.
+#[test]
+fn a_panic_of_the_feeder_is_an_error_of_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let panics = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&panics);
+    let disk = Disk::observed(move |op| {
+        let feeds = matches!(op, DiskOp::SledFlush(_));
+        assert!(!feeds || !asked.load(Ordering::Acquire), "injected: the feeder panics");
+        Ok(())
+    });
+    let journal = DiskJournal::open_on(&disk, &options(dir.path(), SOON)).unwrap().0;
+    fill(&journal, 1, 5);
+    journal.check().unwrap();
+    panics.store(true, Ordering::Release);
+    // Durable in the log, whatever becomes of it behind that.
+    journal.append(batch(6, 5)).unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    while journal.check().is_ok() {
+        assert!(Instant::now() < until, "nobody notices");
+        std::thread::yield_now();
+    }
+    assert!(matches!(journal.check(), Err(StorageError::FeederPanicked)));
+    assert!(matches!(journal.append(batch(11, 5)), Err(StorageError::FeederPanicked)));
+    drop(journal);
+    panics.store(false, Ordering::Release);
+    let (_, report) = DiskJournal::open_on(&disk, &options(dir.path(), SOON)).unwrap();
+    assert_eq!(report.last, 10);
 }

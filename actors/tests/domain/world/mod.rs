@@ -5,11 +5,13 @@
 //! way is gone, and so is what was not durable. Clients repeat themselves; the payment provider does what
 //! providers do. `watch` checks every event, `audit` what must hold when all is quiet.
 //!
-//! `RELAMPAGO_SEEDS=n` runs so many worlds, `RELAMPAGO_SEED=n` runs one and says what happens in it.
+//! `RELAMPAGO_SEEDS=n` runs so many worlds, on every core there is; `RELAMPAGO_SEED=n` runs one and says what happens
+//! in it. `falls` plays scripts with a crash between any two steps.
 
 mod audit;
 mod clients;
 mod dice;
+mod falls;
 mod hosted;
 mod log;
 mod people;
@@ -21,6 +23,8 @@ mod shopping;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use relampago_actors::payment::{self, GatewayAnswer, GatewayCall};
 use relampago_actors::{Address, Id, Message, OutsideCall, Sequence};
@@ -367,13 +371,17 @@ fn people(seed: u64, tell: bool) -> [usize; 5] {
     [world.desk.watch.people.registered(), world.crashes, world.crowd.destroyed.len(), refreshed, reset]
 }
 
-/// Says which world failed.
-struct Announce(u64);
+/// Says which world failed, and ends the others.
+struct Announce<'a>(u64, &'a AtomicBool);
 
-impl Drop for Announce {
+impl Drop for Announce<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("replay with RELAMPAGO_SEED={}", self.0);
+            self.1.store(true, Ordering::Relaxed);
+            let seed = self.0;
+            eprintln!(
+                "replay with RELAMPAGO_SEED={seed} cargo test -p relampago-actors world::no_ -- --nocapture"
+            );
         }
     }
 }
@@ -383,21 +391,41 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Many worlds, or the one that is asked for; the sum of what happened in them.
-fn run_all<const N: usize>(run: impl Fn(u64, bool) -> [usize; N]) -> (u64, [usize; N]) {
+fn run_all<const N: usize>(run: impl Fn(u64, bool) -> [usize; N] + Sync) -> (u64, [usize; N]) {
     if let Some(seed) = number("RELAMPAGO_SEED") {
         return (0, run(seed, true));
     }
     let seeds = number("RELAMPAGO_SEEDS").unwrap_or(SEEDS);
-    let mut sum = [0; N];
-    for seed in 0..seeds {
-        let announce = Announce(seed);
-        let happened = run(seed, false);
-        drop(announce);
-        for (sum, happened) in sum.iter_mut().zip(happened) {
-            *sum += happened;
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut sum = [0; N];
+        while !failed.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                break;
+            }
+            let announce = Announce(seed, &failed);
+            let happened = run(seed, false);
+            drop(announce);
+            add(&mut sum, happened);
         }
-    }
+        sum
+    };
+    let mut sum = [0; N];
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            add(&mut sum, worker.join().expect("a world fails"));
+        }
+    });
     (seeds, sum)
+}
+
+fn add<const N: usize>(sum: &mut [usize; N], more: [usize; N]) {
+    for (sum, more) in sum.iter_mut().zip(more) {
+        *sum += more;
+    }
 }
 
 #[test]

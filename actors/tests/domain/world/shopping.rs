@@ -1,5 +1,7 @@
 //! What clients think of: buying, paying, giving up, restocking, in no particular order.
 
+mod steps;
+
 use std::sync::Arc;
 
 use relampago_actors::keys::KeyTag;
