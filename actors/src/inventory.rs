@@ -358,6 +358,11 @@ impl Inventory {
     pub fn holds(&self) -> usize {
         self.held.len()
     }
+
+    /// The open reservations and their units, in no particular order.
+    pub fn held(&self) -> impl Iterator<Item = (Hold, u32)> {
+        self.held.iter().map(|(hold, held)| (hold, held.quantity))
+    }
 }
 
 impl Entity for Inventory {

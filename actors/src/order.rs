@@ -6,6 +6,7 @@
 //!
 //! The order keeps its own events: they are its snapshot and its history.
 
+mod claims;
 mod decide;
 mod event;
 mod place;
@@ -14,6 +15,7 @@ mod view;
 
 use std::sync::Arc;
 
+pub use claims::{Claim, Standing};
 pub use event::{Cause, Event, Opened, Recorded};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

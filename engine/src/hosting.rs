@@ -46,7 +46,10 @@ pub(crate) trait Hostable: Entity {
     fn project(&self, at: Address, sequence: Sequence, handle: &mut Self::Handle, node: &Node);
 }
 
-fn decode<T: serde::de::DeserializeOwned>(expected: RecordType, record: &[u8]) -> Result<T, CodecError> {
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(
+    expected: RecordType,
+    record: &[u8],
+) -> Result<T, CodecError> {
     let (found, payload) = codec::decode_header(record)?;
     if found.id != expected.id {
         return Err(CodecError::WrongType { found: found.id, expected: expected.id });
@@ -78,6 +81,15 @@ pub(crate) struct Index {
 
 impl Index {
     const RECORD: RecordType = RecordType { id: 1, version: 1 };
+
+    /// Of a state.
+    pub(crate) fn of<E: Entity>(state: &E) -> Self {
+        Self {
+            deadline: state.deadline(),
+            owes: !state.at_rest() && !state.pending().is_empty(),
+            listed: state.facets().map(|facets| (facets.user, facets.status, facets.created_at)),
+        }
+    }
 
     pub(crate) fn store(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
         codec::encode(Self::RECORD, self, out)
@@ -360,11 +372,7 @@ impl<E: Hostable> Hosted for Live<E> {
     }
 
     fn pack(&self) -> Result<Packed, CodecError> {
-        let index = Index {
-            deadline: self.state.deadline(),
-            owes: !self.state.at_rest() && !self.state.pending().is_empty(),
-            listed: self.state.facets().map(|facets| (facets.user, facets.status, facets.created_at)),
-        };
+        let index = Index::of(&self.state);
         PACKING.with_borrow_mut(|scratch| {
             scratch.clear();
             index.store(scratch)?;

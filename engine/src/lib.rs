@@ -12,9 +12,11 @@
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
 //! | `views` | read models |
+//! | [`check()`] | verifies a data folder at rest |
 //! | `watch` | what has to be known at once when a session or an API key ends |
 
 mod api;
+mod check;
 mod clock;
 mod committer;
 mod deadlines;
@@ -57,7 +59,7 @@ pub use api::{
     Answered, AskError, Commit, Health, OrderPage, OrderQuery, ProductKey, ProductOrder, ProductPage,
     ProductQuery, StartError,
 };
-
+pub use check::{CheckReport, Fault, OrderCounts, SnapshotCounts, StockTotals, check};
 pub use reply::Asked;
 pub use watch::Watch;
 

@@ -38,7 +38,7 @@ use crate::{recovery, router, snapshotter, sweeper};
 pub(crate) mod twin;
 
 /// The file of the wrapped data keys, in the data folder.
-const VAULT: &str = "vault";
+pub(crate) const VAULT: &str = "vault";
 
 /// sled's page cache of the journal, bytes: what it holds is written once and read when it is archived. A large one
 /// only spreads every commit over fresh memory, which costs more than the commit itself.

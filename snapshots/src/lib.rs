@@ -11,6 +11,7 @@
 //! | [`memory`] | twins of both in memory, with failures on demand |
 //! | [`codec`] | the form of every stored record, and the upcasting of old versions |
 //! | [`identity`] | the record that says which journal a data folder belongs to |
+//! | [`offline`] | a data folder that no node runs on, read without changing it |
 //! | `mark` | the high-water marks kept outside sled |
 //! | `sled_db` | the one place that opens sled and makes it durable |
 //! | `disk` | every write and sync of files, observable in tests |
@@ -28,6 +29,7 @@ pub mod identity;
 pub mod journal;
 mod mark;
 pub mod memory;
+pub mod offline;
 mod sled_db;
 pub mod store;
 #[cfg(test)]
@@ -38,4 +40,5 @@ pub use error::{JournalId, Place, StorageError};
 pub use identity::Identity;
 pub use journal::{Batch, DiskJournal, Journal, JournalOptions, JournalStats, OpenReport, Sequence};
 pub use memory::{MemoryJournal, MemoryStore};
+pub use offline::Offline;
 pub use store::{DiskStore, EntityKey, Snapshot, SnapshotRecord, SnapshotStore, StoreOptions, StoreStats};

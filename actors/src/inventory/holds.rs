@@ -78,6 +78,10 @@ impl Holds {
         self.0.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Hold, Held)> {
+        self.0.iter().map(|(key, units)| (Hold::from(*key), Held::from(*units)))
+    }
+
     pub(super) fn contains(&self, hold: Hold) -> bool {
         self.0.contains_key(&hold.into())
     }
@@ -93,7 +97,7 @@ impl Holds {
 
 impl Serialize for Holds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, units)| (Hold::from(*key), Held::from(*units))))
+        serializer.collect_map(self.iter())
     }
 }
 

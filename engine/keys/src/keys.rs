@@ -74,6 +74,15 @@ impl Writing {
 }
 
 impl Keys {
+    /// Reads a vault without its ring, every slot of it, and gives how many keys it has, destroyed ones too. A torn
+    /// last slot is taken away: give it a copy of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn count(vault: &Path) -> Result<u64, KeysError> {
+        Ok(load_vault(vault)?.map_or(0, |vault| vault.slots()))
+    }
+
     /// Opens the key ring `ring` and the vault `vault`, makes the vault if there is none, and a ring too if
     /// `create_ring` says so. Finishes a rotation that a crash cut off.
     ///
