@@ -21,3 +21,4 @@ mod private;
 mod recovery;
 mod short_way;
 mod support;
+mod tools;

@@ -12,7 +12,7 @@
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
 //! | `views` | read models |
-//! | [`check()`] | verifies a data folder at rest |
+//! | [`check()`], [`inspect()`] | verify a data folder at rest, and show an entity of it |
 //! | `watch` | what has to be known at once when a session or an API key ends |
 
 mod api;
@@ -25,6 +25,7 @@ mod figures;
 #[cfg(test)]
 mod golden;
 mod hosting;
+mod inspect;
 mod letters;
 mod node;
 mod outbox;
@@ -60,6 +61,7 @@ pub use api::{
     ProductQuery, StartError,
 };
 pub use check::{CheckReport, Fault, OrderCounts, SnapshotCounts, StockTotals, check};
+pub use inspect::{InspectError, Shown, inspect};
 pub use reply::Asked;
 pub use watch::Watch;
 

@@ -1,11 +1,13 @@
 //! What an order says of the stock: where the units of its lines are. Inventories say the same from the other side.
 
+use serde::Serialize;
+
 use super::{Lines, Move, Order, Phase, Stock};
 use crate::inventory::Hold;
 use crate::line::Line;
 
 /// Where the units of a line are, as far as its order knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Standing {
     /// Nowhere: never held, or given back.
     Free,

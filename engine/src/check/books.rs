@@ -108,7 +108,10 @@ impl Account {
             match (both.inventory, both.order) {
                 (Some(there), None) => {
                     stranded += i64::from(there);
-                    found(format!("{there} units stranded: held for order {}, which has no claim", hold.order));
+                    found(format!(
+                        "{there} units stranded: held for order {}, which has no claim",
+                        hold.order
+                    ));
                 }
                 (Some(there), Some((wanted, _))) => {
                     held_by_orders += i64::from(wanted);
@@ -133,7 +136,9 @@ impl Account {
         let most = sold_by_orders + self.returning;
         let (short, over) = ((sold_by_orders - sold).max(0), (sold - most).max(0));
         if short > 0 {
-            found(format!("{short} units oversold: orders paid for {sold_by_orders}, the inventory sold {sold}"));
+            found(format!(
+                "{short} units oversold: orders paid for {sold_by_orders}, the inventory sold {sold}"
+            ));
         }
         if over > 0 {
             found(format!("{over} units were sold to nobody: it sold {sold}, orders paid for {most}"));

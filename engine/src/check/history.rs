@@ -7,10 +7,10 @@ use relampago_actors::{Address, Kind, Sequence, Stamp};
 use relampago_snapshots::{Journal, SnapshotStore, StorageError};
 use rustc_hash::FxHashMap;
 
+use super::RESTORE;
 use super::books::Books;
 use super::replica::{Replica, replica};
 use super::report::{CheckReport, Fault};
-use super::RESTORE;
 use crate::hosting::Index;
 use crate::record;
 
@@ -46,11 +46,16 @@ impl<'a> History<'a> {
         let Some(store) = self.store else { return Ok(()) };
         store.scan(&mut |key, covers, index| {
             report.snapshots.stored += 1;
-            let fault = |what: String| Fault { place: format!("snapshot of {key:02x?}"), what, remedy: RESTORE };
+            let fault =
+                |what: String| Fault { place: format!("snapshot of {key:02x?}"), what, remedy: RESTORE };
             match (Address::from_key(key), Index::load(index)) {
                 (Some(at), _) if covers > last => {
                     let what = format!("it covers event {covers} and the journal ends at {last}");
-                    report.found(Fault { place: format!("snapshot of {}", shown(at)), what, remedy: RESTORE });
+                    report.found(Fault {
+                        place: format!("snapshot of {}", shown(at)),
+                        what,
+                        remedy: RESTORE,
+                    });
                 }
                 (Some(at), Ok(index)) => {
                     self.stored.insert(at, Stored { covers, index, met: false });

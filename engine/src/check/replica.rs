@@ -37,14 +37,7 @@ macro_rules! replayed_only {
     )*};
 }
 
-replayed_only!(
-    product::Product,
-    payment::Payment,
-    user::User,
-    email::Email,
-    api_keys::ApiKeys,
-    audit::Audit
-);
+replayed_only!(product::Product, payment::Payment, user::User, email::Email, api_keys::ApiKeys, audit::Audit);
 
 impl Checked for cart::Cart {
     type Before = ();
@@ -77,11 +70,11 @@ impl Checked for inventory::Inventory {
             return Some(format!("{} units became {}", units(before), units(after)));
         }
         match event {
-            Reserved { .. } if self.holds() != holds + 1 => Some("a reservation was recorded twice".to_owned()),
+            Reserved { .. } if self.holds() != holds + 1 => {
+                Some("a reservation was recorded twice".to_owned())
+            }
             Sold { .. } if self.holds() + 1 != holds => Some("units were sold that were not held".to_owned()),
-            Restocked { quantity, .. }
-                if before.is_none_or(|before| before.sold < i64::from(*quantity)) =>
-            {
+            Restocked { quantity, .. } if before.is_none_or(|before| before.sold < i64::from(*quantity)) => {
                 Some("more came back than was sold".to_owned())
             }
             _ => None,

@@ -2,6 +2,7 @@
 
 use relampago_actors::{Kind, Sequence};
 
+use super::RESTORE;
 use super::books::Books;
 
 /// Faults that are listed one by one; more are counted.
@@ -19,9 +20,10 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault that the storage has found: its text names the file and the remedy.
+    /// A fault that the storage has found: its text names the file, and mostly the remedy.
     pub(super) fn in_storage(text: String) -> Self {
-        Self { place: "storage".to_owned(), what: text, remedy: "" }
+        let remedy = if text.contains("restore") { "" } else { RESTORE };
+        Self { place: "storage".to_owned(), what: text, remedy }
     }
 }
 
