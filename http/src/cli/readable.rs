@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 
 /// Types whose content is never shown.
 const SECRETS: [&str; 2] = ["Password", "SecretHash"];
+/// A currency's code is stored as bytes.
+const CURRENCY: &str = "Currency";
 /// The envelope of personal data.
 const PERSONAL: &str = "Personal";
 const ID: &str = "Id";
@@ -268,6 +270,12 @@ impl Fields {
             let bytes = self.fields.get("bytes").and_then(Value::as_array).map_or(0, Vec::len);
             return Ok(json!({ "personal": { "key": self.fields.remove("key"), "bytes": bytes } }));
         }
+        if self.name == CURRENCY
+            && let Some(Value::Array(code)) = self.fields.get("code")
+        {
+            let letters = code.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok());
+            return Ok(letters.map(char::from).collect::<String>().into());
+        }
         Ok(within(self.variant, Value::Object(self.fields)))
     }
 }
@@ -313,6 +321,11 @@ mod tests {
         }});
         assert_eq!(value(&Event::Reserved { hold, quantity: 3, valid_until: 4 }), expected);
         assert_eq!(value(&[(hold, 1)]), json!([[{ "order": hold.order.to_string(), "attempt": 2 }, 1]]));
+    }
+
+    #[test]
+    fn currencies_are_codes() {
+        assert_eq!(value(&relampago_actors::money::Currency::USD), json!("USD"));
     }
 
     #[test]
