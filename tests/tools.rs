@@ -1,6 +1,8 @@
 //! `relampago check` and `inspect` on the data folder of a real shop: one that stopped, one that was killed, and
 //! ones that somebody has laid hands on.
 
+mod backup;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

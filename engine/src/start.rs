@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::api::StartError;
+use crate::backup::Origin;
 use crate::clock::Clock;
 use crate::committer::{Committer, Gather};
 use crate::deadlines::Deadlines;
@@ -115,7 +116,7 @@ fn open(
         cache_bytes: settings.journal.cache_bytes,
     })?;
     let opened = Opened {
-        secret: identity.shop_secret,
+        origin: Origin { sled_segment_bytes: settings.journal.sled_segment_bytes as u64, identity },
         last: report.last,
         journal: Arc::new(journal),
         store: Arc::new(store),
@@ -169,7 +170,7 @@ fn say(report: &OpenReport, took: Duration, owing: usize) {
 
 /// What was found in the data folder.
 struct Opened {
-    secret: [u8; 32],
+    origin: Origin,
     journal: Arc<dyn Journal>,
     store: Arc<dyn SnapshotStore>,
     /// Of the journal's last event.
@@ -178,7 +179,7 @@ struct Opened {
 }
 
 fn node(settings: &Settings, figures: Figures, gateway: Simulator, clock: Clock, opened: Opened) -> Node {
-    let Opened { secret, journal, store, last, keys } = opened;
+    let Opened { origin, journal, store, last, keys } = opened;
     let (admitted, failure) = (Arc::new(Admitted::default()), Arc::new(Failure::default()));
     let gather = Gather { longest: settings.journal.gather_max, percent: settings.journal.gather_percent };
     let patience = Patience {
@@ -222,7 +223,9 @@ fn node(settings: &Settings, figures: Figures, gateway: Simulator, clock: Clock,
         figures,
         journal,
         store,
-        secret,
+        secret: origin.identity.shop_secret,
+        origin,
+        cutting: Mutex::default(),
         recovery: Duration::ZERO,
         stopping: AtomicBool::new(false),
     }

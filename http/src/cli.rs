@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod check;
 mod inspect;
 mod readable;
@@ -40,6 +41,10 @@ enum Command {
     /// Show an entity of a data folder that no node runs on, with its events: exit code 1 if there is none, 2 if
     /// the folder could not be read
     Inspect(inspect::Options),
+    /// Take a backup of a running shop, consistent at a position of its journal
+    Backup(backup::Backup),
+    /// Make a new data folder of a backup
+    Restore(backup::Restore),
     /// Look at the settings without starting anything
     #[command(subcommand)]
     Config(Look),
@@ -86,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demonstrate(&options),
         Command::Check(options) => check::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Backup(options) => backup::take(&options),
+        Command::Restore(options) => backup::put_back(&options),
         Command::Config(look) => look_at_settings(&look),
     };
     done.unwrap_or_else(|error| {

@@ -69,13 +69,18 @@ impl Identity {
         if let Some(identity) = Self::read(dir)? {
             return Ok(identity);
         }
-        let path = dir.join(FILE);
         let identity = fresh();
-        let bytes = identity.encode().map_err(unreadable(&path))?;
+        identity.store_in(dir)?;
+        Ok(identity)
+    }
+
+    /// Stores it as the identity of the data folder `dir`.
+    pub(crate) fn store_in(&self, dir: &Path) -> Result<(), StorageError> {
+        let path = dir.join(FILE);
+        let bytes = self.encode().map_err(unreadable(&path))?;
         let disk = Disk::default();
         disk.create_folder(dir)?;
-        disk.write_whole(&path, &[&bytes])?;
-        Ok(identity)
+        disk.write_whole(&path, &[&bytes])
     }
 
     /// Reads the identity of the data folder `dir`; `None` if nothing was begun there.

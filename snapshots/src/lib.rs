@@ -11,6 +11,7 @@
 //! | [`memory`] | twins of both in memory, with failures on demand |
 //! | [`codec`] | the form of every stored record, and the upcasting of old versions |
 //! | [`identity`] | the record that says which journal a data folder belongs to |
+//! | [`backup`] | everything up to one position as a stream, and back |
 //! | [`offline`] | a data folder that no node runs on, read without changing it |
 //! | `mark` | the high-water marks kept outside sled |
 //! | `sled_db` | the one place that opens sled and makes it durable |
@@ -20,6 +21,7 @@
 //! `snapshots/` and `snapshots.mark`, `archive/`.
 
 pub mod archive;
+pub mod backup;
 mod barrier;
 pub mod codec;
 mod compressed;

@@ -74,6 +74,16 @@ impl Writing {
 }
 
 impl Keys {
+    /// The vault as it is now, for a backup: nobody writes to it meanwhile.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn vault_bytes(&self) -> Result<Vec<u8>, KeysError> {
+        let _writing = self.writing()?;
+        let path = self.state.read().vault.path().to_owned();
+        std::fs::read(&path).map_err(KeysError::io("read", &path))
+    }
+
     /// Reads a vault without its ring, every slot of it, and gives how many keys it has, destroyed ones too. A torn
     /// last slot is taken away: give it a copy of the file.
     ///
