@@ -144,9 +144,8 @@ pub(super) fn put_back(options: &Restore) -> Result<ExitCode> {
             stream.display()
         );
     }
-    let restored = restore(data, open(&stream)?).with_context(|| {
-        format!("cannot restore into {}; what is left there is no data folder", data.display())
-    })?;
+    let restored =
+        restore(data, open(&stream)?).with_context(|| format!("cannot restore into {}", data.display()))?;
     if manifest.key_ring {
         let ring = from.join(RING);
         let content = fs::read(&ring).with_context(|| format!("cannot read {}", ring.display()))?;
