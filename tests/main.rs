@@ -27,3 +27,4 @@ mod seeing;
 mod short_way;
 mod soak;
 mod support;
+mod tools;

@@ -121,6 +121,8 @@ pub enum Permission {
     SecurityManage = 18,
     /// Sign in, and set a password.
     SignIn = 19,
+    /// Take a backup: everything the shop has stored, its secret too.
+    BackupTake = 20,
 }
 
 /// A row of the table.
@@ -150,7 +152,7 @@ const fn rule(permission: Permission, scope: &'static str, roles: [u8; 4]) -> Ru
 
 /// Who may do what: guest, customer, staff, admin.
 #[rustfmt::skip]
-pub const TABLE: [Rule; 20] = [
+pub const TABLE: [Rule; 21] = [
     rule(Permission::CatalogueRead,  "catalogue:read",  [1, 1, 1, 1]),
     rule(Permission::CatalogueWrite, "catalogue:write", [0, 0, 1, 1]),
     rule(Permission::StockRead,      "stock:read",      [0, 0, 1, 1]),
@@ -171,6 +173,7 @@ pub const TABLE: [Rule; 20] = [
     rule(Permission::AuditRead,      "audit:read",      [0, 0, 0, 1]),
     rule(Permission::SecurityManage, "security:manage", [0, 0, 0, 1]),
     rule(Permission::SignIn,         "auth:sign-in",    [1, 1, 1, 1]),
+    rule(Permission::BackupTake,     "backup:take",     [0, 0, 0, 1]),
 ];
 
 impl Permission {

@@ -15,7 +15,7 @@ mod view;
 
 use std::sync::Arc;
 
-pub use claim::{Claim, Stage};
+pub use claim::{Claim, LineClaim, Stage, Standing};
 pub use event::{Cause, Event, Opened, Recorded};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

@@ -91,6 +91,15 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) const RECORD: RecordType = RecordType { id: 1, version: 1 };
 
+    /// Of a state.
+    pub(crate) fn of<E: Entity>(state: &E) -> Self {
+        Self {
+            deadline: state.deadline(),
+            owes: !state.at_rest() && !state.pending().is_empty(),
+            listed: state.facets().map(|facets| (facets.user, facets.status, facets.created_at)),
+        }
+    }
+
     pub(crate) fn store(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
         codec::encode(Self::RECORD, self, out)
     }
@@ -432,11 +441,7 @@ impl<E: Hostable> Hosted for Live<E> {
     }
 
     fn pack(&self) -> Result<Packed, CodecError> {
-        let index = Index {
-            deadline: self.state.deadline(),
-            owes: !self.state.at_rest() && !self.state.pending().is_empty(),
-            listed: self.state.facets().map(|facets| (facets.user, facets.status, facets.created_at)),
-        };
+        let index = Index::of(&self.state);
         PACKING.with_borrow_mut(|scratch| {
             scratch.clear();
             index.store(scratch)?;

@@ -15,9 +15,13 @@
 //! | `views` | read models |
 //! | `fuzzing` | for fuzzing alone: the readers of stored records |
 //! | `sync` | locks and atomics that tests let a model checker take the place of |
+//! | `backup` | the running node as a stream, and from there to a data folder |
+//! | [`check()`], [`inspect()`] | verify a data folder at rest, and show an entity of it |
 //! | `watch` | what has to be known at once when a session or an API key ends |
 
 mod api;
+mod backup;
+mod check;
 mod clock;
 mod committer;
 mod crosscheck;
@@ -30,6 +34,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod golden;
 mod hosting;
+mod inspect;
 mod letters;
 #[cfg(test)]
 mod models;
@@ -61,13 +66,16 @@ use relampago_actors::{Address, Id, Message, Millis, Party, Sequence};
 use relampago_config::Settings;
 use relampago_gateways::Mailbox;
 use relampago_keys::Keys;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 pub use api::{
     Answered, AskError, Commit, Health, OrderPage, OrderQuery, ProductKey, ProductOrder, ProductPage,
     ProductQuery, StartError, Trace,
 };
-
+pub use backup::{BackupFailed, restore, verify_backup};
+pub use check::{CheckReport, Fault, OrderCounts, SnapshotCounts, StockTotals, check};
+pub use inspect::{InspectError, Shown, inspect};
 pub use reply::Asked;
 pub use watch::Watch;
 
@@ -172,6 +180,13 @@ impl Engine {
     /// [`AskError::OutcomeUnknown`] if the journal fails meanwhile.
     pub async fn durable(&self, sequence: Sequence) -> Result<(), AskError> {
         if self.node.committer.reached(sequence).await { Ok(()) } else { Err(AskError::OutcomeUnknown) }
+    }
+
+    /// Starts a backup: its frames (see [`relampago_snapshots::backup`]), or an error as the last of them. Must be
+    /// called within a tokio runtime.
+    #[must_use]
+    pub fn backup(&self) -> Receiver<Result<Vec<u8>, BackupFailed>> {
+        backup::start(&self.node)
     }
 
     /// The keys: of personal data, and of tokens.

@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use relampago_actors::{Context, Policy};
 use relampago_gateways::Mailbox;
 use relampago_keys::Keys;
 use relampago_snapshots::{Journal, SnapshotStore};
 
+use crate::backup::Origin;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::crosscheck::Crosscheck;
@@ -48,6 +50,10 @@ pub(crate) struct Node {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) store: Arc<dyn SnapshotStore>,
     pub(crate) secret: [u8; 32],
+    /// What a backup says of the data folder.
+    pub(crate) origin: Origin,
+    /// Held by who cuts the journal, and by who must not have it cut.
+    pub(crate) cutting: Mutex<()>,
     pub(crate) recovery: Duration,
     pub(crate) stopping: AtomicBool,
 }

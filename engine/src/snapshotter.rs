@@ -101,8 +101,9 @@ fn record((at, resting): &(Address, Resting)) -> SnapshotRecord {
     }
 }
 
-/// Cuts what no entity needs any more, if it is at least `least` events.
+/// Cuts what no entity needs any more, if it is at least `least` events; nothing while a backup reads the journal.
 pub(crate) fn cut(node: &Node, least: u64) -> Result<(), StorageError> {
+    let Some(_cutting) = node.cutting.try_lock() else { return Ok(()) };
     // The durable end first: an event submitted later cannot lie below it.
     let end = node.committer.durable() + 1;
     #[cfg(test)]

@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::api::{StartError, remedy_of};
+use crate::backup::Origin;
 use crate::clock::Clock;
 use crate::committer::{Committer, Gather};
 use crate::crosscheck::{self, Crosscheck, Ledger};
@@ -40,7 +41,7 @@ use crate::{recovery, router, snapshotter, sweeper};
 pub(crate) mod twin;
 
 /// The file of the wrapped data keys, in the data folder.
-const VAULT: &str = "vault";
+pub(crate) const VAULT: &str = "vault";
 
 /// sled's page cache of the journal, bytes: what it holds is written once and read when it is archived. A large one
 /// only spreads every commit over fresh memory, which costs more than the commit itself.
@@ -118,7 +119,7 @@ fn open(
         cache_bytes: settings.journal.cache_bytes,
     })?;
     let opened = Opened {
-        secret: identity.shop_secret,
+        origin: Origin { sled_segment_bytes: settings.journal.sled_segment_bytes as u64, identity },
         last: report.last,
         journal: Arc::new(journal),
         store: Arc::new(store),
@@ -183,7 +184,7 @@ fn say(report: &OpenReport, took: Duration, owing: usize) {
 
 /// What was found in the data folder.
 struct Opened {
-    secret: [u8; 32],
+    origin: Origin,
     journal: Arc<dyn Journal>,
     store: Arc<dyn SnapshotStore>,
     /// Of the journal's last event.
@@ -192,7 +193,7 @@ struct Opened {
 }
 
 fn node(settings: &Settings, figures: Figures, gateway: Simulator, clock: Clock, opened: Opened) -> Node {
-    let Opened { secret, journal, store, last, keys } = opened;
+    let Opened { origin, journal, store, last, keys } = opened;
     let (admitted, failure) = (Arc::new(Admitted::default()), Arc::new(Failure::default()));
     let gather = Gather { longest: settings.journal.gather_max, percent: settings.journal.gather_percent };
     let patience = Patience {
@@ -238,7 +239,9 @@ fn node(settings: &Settings, figures: Figures, gateway: Simulator, clock: Clock,
         figures,
         journal,
         store,
-        secret,
+        secret: origin.identity.shop_secret,
+        origin,
+        cutting: Mutex::default(),
         recovery: Duration::ZERO,
         stopping: AtomicBool::new(false),
     }

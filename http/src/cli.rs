@@ -1,5 +1,10 @@
 //! The command line.
 
+mod backup;
+mod check;
+mod inspect;
+mod readable;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +17,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{demo, serve};
 
-/// Exit code of `config` when the settings are refused; clap's for a command line that is.
+/// Exit code of `config` when the settings are refused, and of `check` and `inspect` when the data cannot be looked
+/// at; clap's for a command line that is refused.
 const REFUSED: u8 = 2;
 
 /// The back end of a shop: products, stock, carts, orders and payments behind REST.
@@ -29,6 +35,16 @@ enum Command {
     Serve(Sources),
     /// Hold a flash sale in a temporary folder, crash in the middle of it, and audit the books
     Demo(demo::Options),
+    /// Verify a data folder that no node runs on, without changing it: exit code 0 if it is in order, 1 if a fault
+    /// was found, 2 if it could not be checked
+    Check(check::Options),
+    /// Show an entity of a data folder that no node runs on, with its events: exit code 1 if there is none, 2 if
+    /// the folder could not be read
+    Inspect(inspect::Options),
+    /// Take a backup of a running shop, consistent at a position of its journal
+    Backup(backup::Backup),
+    /// Make a new data folder of a backup
+    Restore(backup::Restore),
     /// Look at the settings without starting anything
     #[command(subcommand)]
     Config(Look),
@@ -73,6 +89,10 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(sources) => serve_with(&sources),
         Command::Demo(options) => demonstrate(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Inspect(options) => inspect::run(&options),
+        Command::Backup(options) => backup::take(&options),
+        Command::Restore(options) => backup::put_back(&options),
         Command::Config(look) => look_at_settings(&look),
     };
     done.unwrap_or_else(|error| {

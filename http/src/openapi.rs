@@ -22,8 +22,8 @@ use crate::error::{FieldError, Kind, PriceItem, ShortageItem};
 use crate::json::{HistoryEvent, Line, METHODS, Payment};
 use crate::locale::order_code;
 use crate::routes::{
-    addresses, api_keys, carts, checkout, docs, inventory, operations, orders, passwords, payments, products,
-    security, sessions, users, validations,
+    addresses, api_keys, backup, carts, checkout, docs, inventory, operations, orders, passwords, payments,
+    products, security, sessions, users, validations,
 };
 
 const PROBLEM: &str = "Problem";
@@ -54,7 +54,7 @@ const BEARER: &str = "bearer";
         sessions::login, sessions::refresh, sessions::logout,
         passwords::set, passwords::request_reset, passwords::verify, passwords::request_verification,
         api_keys::create, api_keys::list, api_keys::show, api_keys::revoke,
-        security::jwks, security::audit, security::mail, security::rotate,
+        security::jwks, security::audit, security::mail, security::rotate, backup::take,
         operations::livez, operations::readyz, operations::health, operations::metrics,
         docs::document, docs::page, docs::file,
     ),

@@ -2,6 +2,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod api_keys;
+pub(crate) mod backup;
 mod buyer;
 pub(crate) mod carts;
 pub(crate) mod checkout;
@@ -20,9 +21,9 @@ pub(crate) mod validations;
 mod wanted;
 
 use relampago_actors::access::Permission::{
-    AuditRead, CartsUse, CatalogueRead, CatalogueWrite, KeysManage, OrdersList, OrdersPlace, OrdersUse,
-    PaymentsMake, PaymentsManage, PaymentsUse, SecurityManage, SignIn, StockRead, StockWrite, UsersRegister,
-    UsersSelf,
+    AuditRead, BackupTake, CartsUse, CatalogueRead, CatalogueWrite, KeysManage, OrdersList, OrdersPlace,
+    OrdersUse, PaymentsMake, PaymentsManage, PaymentsUse, SecurityManage, SignIn, StockRead, StockWrite,
+    UsersRegister, UsersSelf,
 };
 
 use crate::app::Site;
@@ -102,6 +103,7 @@ fn securing(site: Site) -> Site {
         .get("/api/v1/admin/audit", AuditRead, security::audit)
         .get("/api/v1/admin/mail", SecurityManage, security::mail)
         .post("/api/v1/admin/keys/rotate", SecurityManage, security::rotate)
+        .get("/api/v1/admin/backup", BackupTake, backup::take)
 }
 
 fn operators(site: Site) -> Site {

@@ -174,6 +174,25 @@ impl Archive {
     }
 }
 
+/// Everything that is wrong with the archive in `dir`: every file is read to its end, and none is missing.
+pub(crate) fn faults(dir: &Path, journal_id: [u8; 16]) -> Vec<StorageError> {
+    let entries = match fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+        Ok(entries) => entries,
+        Err(error) => return vec![StorageError::io("read", dir)(error)],
+    };
+    let paths = entries.into_iter().map(|entry| entry.path());
+    let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == SUFFIX));
+    let found = files.map(|path| {
+        let file = open_file(path, journal_id)?;
+        read(&file).map(drop)
+    });
+    let mut faults: Vec<StorageError> = found.filter_map(Result::err).collect();
+    if faults.is_empty() {
+        faults.extend(list(dir, journal_id).err());
+    }
+    faults
+}
+
 /// The archive files in `dir` in order, with their headers checked and no gap between them.
 fn list(dir: &Path, journal_id: [u8; 16]) -> Result<Vec<ArchiveFile>, StorageError> {
     let mut files = Vec::new();

@@ -51,6 +51,25 @@ pub enum StorageError {
         /// The lock file.
         path: PathBuf,
     },
+    /// There is no data to read.
+    #[error("there is no data folder of a shop at {}; name the folder that `data.dir` names", path.display())]
+    NoData {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// A private copy has no room.
+    #[error(
+        "a private copy needs {needed} bytes and {} has {free}; free some, or name another place with --scratch",
+        path.display()
+    )]
+    NoRoom {
+        /// Where it would lie.
+        path: PathBuf,
+        /// What it takes.
+        needed: u64,
+        /// What is free.
+        free: u64,
+    },
     /// Bytes that were durable once are wrong now.
     #[error(
         "{} is damaged at {place}: {problem}; restore the data folder from a backup taken as a whole",

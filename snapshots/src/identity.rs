@@ -66,20 +66,36 @@ impl Identity {
     /// [`StorageError::IdentityMissing`] if journal files exist without an identity,
     /// [`StorageError::Codec`] if the file is damaged or newer than this program.
     pub fn load_or_create(dir: &Path, fresh: impl FnOnce() -> Self) -> Result<Self, StorageError> {
+        if let Some(identity) = Self::read(dir)? {
+            return Ok(identity);
+        }
+        let identity = fresh();
+        identity.store_in(dir)?;
+        Ok(identity)
+    }
+
+    /// Stores it as the identity of the data folder `dir`.
+    pub(crate) fn store_in(&self, dir: &Path) -> Result<(), StorageError> {
         let path = dir.join(FILE);
-        let unreadable = |source| StorageError::Codec { file: path.clone(), source: Arc::new(source) };
+        let bytes = self.encode().map_err(unreadable(&path))?;
+        let disk = Disk::default();
+        disk.create_folder(dir)?;
+        disk.write_whole(&path, &[&bytes])
+    }
+
+    /// Reads the identity of the data folder `dir`; `None` if nothing was begun there.
+    ///
+    /// # Errors
+    /// As [`Identity::load_or_create`].
+    pub fn read(dir: &Path) -> Result<Option<Self>, StorageError> {
+        let path = dir.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => decode(&bytes).map_err(unreadable),
+            Ok(bytes) => decode(&bytes).map(Some).map_err(unreadable(&path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if JOURNAL_FILES.iter().any(|name| dir.join(name).exists()) {
                     return Err(StorageError::IdentityMissing { path });
                 }
-                let identity = fresh();
-                let bytes = identity.encode().map_err(unreadable)?;
-                let disk = Disk::default();
-                disk.create_folder(dir)?;
-                disk.write_whole(&path, &[&bytes])?;
-                Ok(identity)
+                Ok(None)
             }
             Err(error) => Err(StorageError::io("read", path)(error)),
         }
@@ -92,6 +108,10 @@ impl Identity {
         bytes.extend_from_slice(&checksum.to_le_bytes());
         Ok(bytes)
     }
+}
+
+fn unreadable(path: &Path) -> impl Fn(CodecError) -> StorageError {
+    move |source| StorageError::Codec { file: path.to_owned(), source: Arc::new(source) }
 }
 
 fn decode(bytes: &[u8]) -> Result<Identity, CodecError> {

@@ -11,6 +11,7 @@ mod open;
 
 use std::{ops::ControlFlow, path::PathBuf, time::Duration};
 
+pub(crate) use chunk::Chunks;
 pub use disk::DiskJournal;
 
 use crate::StorageError;

@@ -11,6 +11,8 @@
 //! | [`memory`] | twins of both in memory, with failures on demand |
 //! | [`codec`] | the form of every stored record, and the upcasting of old versions |
 //! | [`identity`] | the record that says which journal a data folder belongs to |
+//! | [`backup`] | everything up to one position as a stream, and back |
+//! | [`offline`] | a data folder that no node runs on, read without changing it |
 //! | `mark` | the high-water marks kept outside sled |
 //! | `sled_db` | the one place that opens sled and makes it durable |
 //! | `disk` | every write and sync of files, observable in tests |
@@ -20,6 +22,7 @@
 //! `snapshots/` and `snapshots.mark`, `archive/`.
 
 pub mod archive;
+pub mod backup;
 mod barrier;
 pub mod codec;
 mod compressed;
@@ -32,6 +35,7 @@ pub mod identity;
 pub mod journal;
 mod mark;
 pub mod memory;
+pub mod offline;
 mod sled_db;
 pub mod store;
 #[cfg(test)]
@@ -42,4 +46,5 @@ pub use error::{JournalId, Place, StorageError, remedy};
 pub use identity::Identity;
 pub use journal::{Batch, DiskJournal, Journal, JournalOptions, JournalStats, OpenReport, Sequence};
 pub use memory::{MemoryJournal, MemoryStore};
+pub use offline::Offline;
 pub use store::{DiskStore, EntityKey, Snapshot, SnapshotRecord, SnapshotStore, StoreOptions, StoreStats};

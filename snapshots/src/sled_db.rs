@@ -66,6 +66,13 @@ impl SledDb {
         dir.join("db").exists()
     }
 
+    /// The segment size that the database in `dir` was created with, as sled notes it; `None` if it does not.
+    pub(crate) fn created_with(dir: &Path) -> Option<usize> {
+        let noted = fs::read(dir.join("conf")).ok()?;
+        let noted = String::from_utf8_lossy(&noted);
+        noted.lines().find_map(|line| line.strip_prefix("segment_size: ")?.trim().parse().ok())
+    }
+
     /// Opens or creates the database in `dir`, whose folder entry and files are durable when this returns.
     pub(crate) fn open(
         disk: &Disk,

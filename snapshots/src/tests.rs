@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod archive;
+mod backup;
 mod crash;
 mod journal_contract;
 mod log_damage;

@@ -215,5 +215,6 @@ fn securing() -> Vec<Scene> {
         on("GET /api/v1/admin/audit", "", Nothing),
         on("GET /api/v1/admin/mail", "", Nothing),
         on("POST /api/v1/admin/keys/rotate", "", Nothing).body(|_| json!({ "keys": "signing" })),
+        on("GET /api/v1/admin/backup", "", Nothing),
     ]
 }

@@ -16,7 +16,7 @@ const SKU: &str = "MATRIX-1";
 const UNITS: i64 = 100_000;
 
 /// Every scope there is.
-const SCOPES: [&str; 20] = [
+const SCOPES: [&str; 21] = [
     "catalogue:read",
     "catalogue:write",
     "stock:read",
@@ -37,6 +37,7 @@ const SCOPES: [&str; 20] = [
     "audit:read",
     "security:manage",
     "auth:sign-in",
+    "backup:take",
 ];
 
 /// Scopes that go without saying for who has the second.

@@ -98,7 +98,7 @@ impl Holds {
 
 impl Serialize for Holds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, units)| (Hold::from(*key), Held::from(*units))))
+        serializer.collect_map(self.iter())
     }
 }
 

@@ -40,7 +40,7 @@ pub enum SubStatus {
 }
 
 /// What an order shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct View {
     /// Its id.
     pub id: Id,

@@ -83,6 +83,25 @@ impl Writing {
 }
 
 impl Keys {
+    /// The vault as it is now, for a backup: nobody writes to it meanwhile.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn vault_bytes(&self) -> Result<Vec<u8>, KeysError> {
+        let _writing = self.writing()?;
+        let path = self.state.read().vault.path().to_owned();
+        std::fs::read(&path).map_err(KeysError::io("read", &path))
+    }
+
+    /// Reads a vault without its ring, every slot of it, and gives how many keys it has, destroyed ones too. A torn
+    /// last slot is taken away: give it a copy of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn count(vault: &Path) -> Result<u64, KeysError> {
+        Ok(load_vault(vault)?.map_or(0, |vault| vault.slots()))
+    }
+
     /// Opens the key ring `ring` and the vault `vault`, makes the vault if there is none, and a ring too if
     /// `create_ring` says so. Finishes a rotation that a crash cut off.
     ///

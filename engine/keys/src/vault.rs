@@ -88,6 +88,11 @@ impl Vault {
         }
     }
 
+    /// How many keys it has ever had.
+    pub(crate) fn slots(&self) -> u64 {
+        self.masters.len() as u64
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
