@@ -276,8 +276,10 @@ fn beside(server: &Server, options: &Options, shoppers: usize, skus: Skus) -> Re
     let scenario = |skus| Scenario { steps: Kind::Hot.scenario().steps, skus };
     let (address, length) = (server.address(), options.length());
     let mut others = Load::connect(address, &scenario(Skus::RandomBelow(MANY)), 64, Pace::Closed)?;
-    let mut crowd = Load::connect(address, &scenario(skus), shoppers, Pace::Closed)?;
+    let of_crowd = scenario(skus);
+    // Connected where it is driven: what the kernel fills in cannot change threads.
     let crowding = thread::spawn(move || {
+        let mut crowd = Load::connect(address, &of_crowd, shoppers, Pace::Closed)?;
         crowd.run_for(length + Duration::from_secs(2))?;
         crowd.finish()
     });
