@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn what_fuzzing_asserts_holds_for_its_seeds() {
-        let targets: [(&str, fn(&[u8])); 6] = [
+        type Target = (&'static str, fn(&[u8]));
+        let targets: [Target; 6] = [
             ("access_token", access_token),
             ("credential", credential),
             ("cursor", cursor),

@@ -87,7 +87,8 @@ impl Stage {
     /// Starts on the folder of yesterday.
     pub(super) async fn outcome_of_yesterday(&mut self) -> Outcome {
         lay_out(&self.yesterday, &self.tried);
-        self.outcome_with(&[self.early.clone()]).await
+        let ledgers = [self.early.clone()];
+        self.outcome_with(&ledgers).await
     }
 
     async fn outcome_with(&mut self, ledgers: &[Ledger]) -> Outcome {

@@ -71,7 +71,7 @@ impl Busy {
     }
 
     /// The server starts again, all that was acknowledged is there, and the sale comes to its end.
-    async fn is_whole(mut self) {
+    async fn ends_whole(mut self) {
         self.shop.start_closed().await;
         let findings = self.shop.auditor().acknowledged(&self.ledger).await.unwrap();
         assert_eq!(findings, Vec::<String>::new());
@@ -106,7 +106,7 @@ async fn fills_up(folder: &Path) {
     let last_block = || fill(&ballast, 0);
     busy.ends_and_stays_down(last_block, &["No space left on device"], &["data/", "make room"]).await;
     fs::remove_file(&ballast).unwrap();
-    busy.is_whole().await;
+    busy.ends_whole().await;
 }
 
 #[tokio::test]
@@ -174,5 +174,5 @@ async fn a_file_system_that_goes_read_only_stops_the_server_and_loses_nothing() 
         String::from_utf8_lossy(&checked.stdout)
     );
     disk.mount().expect("mount again");
-    busy.is_whole().await;
+    busy.ends_whole().await;
 }

@@ -285,6 +285,10 @@ impl Journal for Gap {
         self.0.append(batch)
     }
 
+    fn check(&self) -> Result<(), StorageError> {
+        self.0.check()
+    }
+
     fn last(&self) -> Sequence {
         self.0.last()
     }

@@ -218,6 +218,14 @@ impl SnapshotStore for TwinStore {
         self.inner.put(records)
     }
 
+    fn note_cut(&self, below: Sequence) -> Result<(), StorageError> {
+        self.inner.note_cut(below)
+    }
+
+    fn check_cut(&self, first: Sequence) -> Result<(), StorageError> {
+        self.inner.check_cut(first)
+    }
+
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {
         self.inner.get(key)
     }

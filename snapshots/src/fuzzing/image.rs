@@ -137,7 +137,7 @@ fn change(bytes: &mut Vec<u8>, changes: &[u8]) {
         let at = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
         match bytes.get_mut(at) {
             Some(byte) => *byte = *to,
-            None if at % 2 == 0 => bytes.truncate(bytes.len().saturating_sub(usize::from(*to) << 4)),
+            None if at.is_multiple_of(2) => bytes.truncate(bytes.len().saturating_sub(usize::from(*to) << 4)),
             None => bytes.extend_from_within(..bytes.len().min(usize::from(*to) << 4)),
         }
     }
