@@ -34,13 +34,42 @@ crash:
 powercut:
     cargo test -p relampago-tests --test blackbox power_cut -- --nocapture
 
+# Flipped bits, missing and older files, failing and full disks, the long way (root, loop devices).
+disk-faults:
+    RELAMPAGO_LONG=1 RELAMPAGO_CI=1 cargo test -p relampago-tests --test blackbox -- damage:: failing_disk:: --nocapture
+
+# Half a million entities, and a tail of five million events.
+memory:
+    RELAMPAGO_LONG=1 cargo test --release -p relampago-tests --test blackbox many:: -- --nocapture
+    RELAMPAGO_LONG=1 cargo test --release -p relampago-tests --test blackbox recovery:: -- --nocapture
+
+# A busy shop for twenty minutes.
+soak SECONDS="1200":
+    RELAMPAGO_SOAK={{ SECONDS }} cargo test --release -p relampago-tests --test blackbox soak:: -- --nocapture
+
+# Worlds under crashes, on every core.
+worlds SEEDS="100000":
+    RELAMPAGO_SEEDS={{ SEEDS }} cargo test --release -p relampago-actors --test domain world:: -- --nocapture
+
+# Two million schedules of what is concurrent, a model.
+models:
+    RELAMPAGO_LONG=1 cargo test --release -p relampago-engine --lib models:: -- --nocapture
+
+# The alert rules, and where they fire (promtool).
+alerts:
+    cd config && promtool check rules alerts.yml && promtool test rules alerts_test.yml
+
+# More than the engine can serve, and clients that only hold connections: `just overload --quick`.
+overload *ARGS:
+    cargo bench -p relampago-benches --bench overload -- {{ ARGS }}
+
 # Shows that the power-cut test notices a server that leaves out every fdatasync: the test must fail.
 powercut-proof:
     cargo build --release -p relampago-http -p relampago-snapshots --features relampago-snapshots/unsafe-no-fdatasync
     cp "${CARGO_TARGET_DIR:-target}/release/relampago" "${TMPDIR:-/tmp}/relampago-no-fdatasync"
     ! RELAMPAGO_BINARY="${TMPDIR:-/tmp}/relampago-no-fdatasync" cargo test --release -p relampago-tests --test blackbox power_cut -- --nocapture
 
-# Feeds what reads tokens or keys with anything: `just fuzz vault 600` (nightly, cargo-fuzz).
+# Feeds what reads requests, stored records and keys with anything: `just fuzz vault 600` (nightly, cargo-fuzz).
 fuzz TARGET SECONDS="60":
     mkdir -p target/corpus/{{ TARGET }}
     cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ TARGET }} target/corpus/{{ TARGET }} tests/fuzz/seeds/{{ TARGET }} -- -max_total_time={{ SECONDS }}
