@@ -361,7 +361,7 @@ impl Inventory {
 
     /// The open reservations, each with its units.
     pub fn held(&self) -> impl Iterator<Item = (Hold, u32)> {
-        self.held.iter()
+        self.held.iter().map(|(hold, held)| (hold, held.quantity))
     }
 }
 

@@ -78,9 +78,9 @@ impl Holds {
         self.0.len()
     }
 
-    /// Every hold with its units.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Hold, u32)> {
-        self.0.iter().map(|(key, units)| (Hold::from(*key), units.quantity))
+    /// All that is held, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Hold, Held)> {
+        self.0.iter().map(|(key, units)| (Hold::from(*key), Held::from(*units)))
     }
 
     pub(super) fn contains(&self, hold: Hold) -> bool {
