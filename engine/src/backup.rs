@@ -166,9 +166,9 @@ impl Writer<'_> {
     /// The wrapped data keys. They are useless without the ring, which is never part of a backup.
     fn vault(&self) -> Result<(), BackupFailed> {
         let bytes = self.node.keys.vault_bytes()?;
-        bytes
-            .chunks(FRAME_BYTES)
-            .try_for_each(|piece| self.send(&Part::File { name: VAULT.to_owned(), bytes: piece.to_vec() }))
+        let send = |piece: &[u8]| self.send(&Part::File { name: VAULT.to_owned(), bytes: piece.to_vec() });
+        // An empty one is a vault too: without any a start would take it for lost.
+        if bytes.is_empty() { send(&[]) } else { bytes.chunks(FRAME_BYTES).try_for_each(send) }
     }
 }
 

@@ -163,7 +163,7 @@ async fn a_file_system_that_goes_read_only_stops_the_server_and_loses_nothing() 
     let mut busy = Busy::on(&disk.mount_point()).await;
     fs::write(error_switch(&disk), "a test").expect("make the kernel find an error");
     let reasons = ["Read-only file system", "Input/output error"];
-    busy.ends_and_stays_down(|| (), &reasons, &["data/", "and start again"]).await;
+    busy.ends_and_stays_down(|| (), &reasons, &["/data", "and start again"]).await;
     eventually("the file system is free", async || disk.unmount().ok()).await;
     let image = disk.image();
     // 1: errors were corrected, the one that was made up among them.
