@@ -98,7 +98,7 @@ impl Holds {
 
 impl Serialize for Holds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
+        serializer.collect_map(self.0.iter().map(|(key, units)| (Hold::from(*key), Held::from(*units))))
     }
 }
 
@@ -129,6 +129,8 @@ impl<'de> Deserialize<'de> for Holds {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -147,6 +149,19 @@ mod tests {
             assert_eq!(holds.remove(hold(id, 7)), Some(held));
             assert_eq!(holds.remove(hold(id, 7)), None);
         }
+    }
+
+    #[test]
+    fn what_is_held_comes_back_from_bytes_with_its_time() {
+        let mut holds = Holds::default();
+        for attempt in 0..300 {
+            let held = Held { quantity: attempt * 7, valid_until: 1 << 40 | Millis::from(attempt) };
+            holds.insert(Hold { order: Id(u128::MAX / 3), attempt }, held);
+        }
+        let config = bincode::config::standard();
+        let bytes = bincode::serde::encode_to_vec(&holds, config).unwrap();
+        let (thawed, read): (Holds, usize) = bincode::serde::decode_from_slice(&bytes, config).unwrap();
+        assert_eq!((thawed, read), (holds, bytes.len()));
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Order {
 pub enum Standing {
     /// Nowhere: never held, or given back.
     Free,
-    /// Asked for and not answered, or to be given back and not answered: held or not.
+    /// Asked for and not all answered, or to be given back and not answered: held or not.
     MaybeHeld,
     /// Held.
     Held,
@@ -97,8 +97,9 @@ impl Order {
             Phase::Blank => Standing::Free,
             Phase::Opening { answers } => match answers.get(usize::from(line)) {
                 Some(Some(Stock::Held)) => Standing::Held,
-                Some(None) => Standing::MaybeHeld,
-                _ => Standing::Free,
+                // Also what was short: a repeated reservation may find stock that came back.
+                Some(None | Some(Stock::Short { .. })) => Standing::MaybeHeld,
+                Some(Some(Stock::Gone)) | None => Standing::Free,
             },
             Phase::Refused(_) | Phase::Cancelled(_) if owed(Move::Release) => Standing::MaybeHeld,
             Phase::Cancelled(_) if owed(Move::Restock) => Standing::Returning,

@@ -49,9 +49,8 @@ impl Payment {
                 let charge = self.charge(request, amount, currency);
                 Decision::record(Event::Cleared { amount, currency }).owing([charge])
             }
-            // The try was asked for twice, refused once and cleared once: it is over, and the order must not
-            // wait for it.
-            _ if !current || matches!(self.phase, Phase::Refused(_)) => {
+            // The try was asked for twice and is over, refused or given up: the order must not wait for it.
+            _ if !current || matches!(self.phase, Phase::Refused(_) | Phase::Rejected { .. }) => {
                 let lapsed = order::Command::PaymentLapsed { payment: self.id, until };
                 Decision::nothing().send(Address::order(order), Message::Order(lapsed))
             }

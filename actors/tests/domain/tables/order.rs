@@ -1,5 +1,5 @@
 use relampago_actors::order;
-use relampago_actors::order::{Buyer, Command as C, Move, Order, Source, Stock};
+use relampago_actors::order::{Buyer, Command as C, Move, Order, Source, Standing, Stock};
 
 use super::{after, assert_table, table};
 use crate::support::drive::Driver;
@@ -114,4 +114,15 @@ fn order_table() {
         ("validate", C::Validate),
     ];
     assert_table(&table(&phases(), &commands), include_str!("order.txt"));
+}
+
+#[test]
+fn a_line_that_was_short_may_be_held_until_it_is_released() {
+    let standings = |stock| {
+        let order = path(1, &[answer(1, stock)]).state;
+        order.line_claims().map(|claim| claim.standing).collect::<Vec<_>>()
+    };
+    assert_eq!(standings(Stock::Short { available: 1 }), [Standing::MaybeHeld, Standing::MaybeHeld]);
+    assert_eq!(standings(Stock::Held), [Standing::MaybeHeld, Standing::Held]);
+    assert_eq!(standings(Stock::Gone), [Standing::MaybeHeld, Standing::Free]);
 }

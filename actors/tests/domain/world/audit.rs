@@ -1,7 +1,7 @@
 //! What must hold in a world when nothing moves any more.
 
-use relampago_actors::order::Status;
-use relampago_actors::{Address, Entity, Id, payment};
+use relampago_actors::order::{self, Status};
+use relampago_actors::{Address, Entity, Id, cart, payment};
 
 use super::World;
 use super::provider::{Account, Standing};
@@ -82,6 +82,7 @@ impl World {
             assert!(any.same(&self.replay(*address, None)), "replay differs from {}", any.describe());
             match any {
                 Any::Inventory(_) => self.audit_stock(*address, any),
+                Any::Order(order) => self.audit_purchase(order.state.view().as_ref()),
                 Any::Product(product) => assert!(product.state.pending().is_empty(), "{}", any.describe()),
                 _ => {}
             }
@@ -90,6 +91,16 @@ impl World {
             self.audit_payment(*payment, account);
         }
         self.audit_people();
+    }
+
+    /// A cart whose order stands is bought.
+    fn audit_purchase(&self, order: Option<&order::View>) {
+        let Some((order, cart)) = order.and_then(|order| Some((order, order.opened.cart?))) else { return };
+        let Some(any @ Any::Cart(cart)) = self.residents.get(&Address::cart(cart)) else {
+            panic!("an order of no cart: {order:?}")
+        };
+        let status = cart.state.view().map(|view| view.status);
+        assert_eq!(status, Some(cart::Status::CheckedOut), "{order:?} of {}", any.describe());
     }
 
     /// No unit is stranded, and a sku belongs to a product that is there.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use relampago_actors::keys::KeyTag;
-use relampago_actors::{Address, Message, Rejection, Reply, cart, order, user};
+use relampago_actors::{Address, Message, Rejection, Reply, cart, order, payment, user};
 
 use super::people::{Doors, Glance};
-use super::post::{Envelope, Post};
+use super::post::{Envelope, Post, Ticket};
 use super::promise::{Promises, version};
 use super::resident::Answered;
 
@@ -67,6 +67,11 @@ impl Clients {
         self.requests.len()
     }
 
+    /// What was asked with a sending.
+    pub fn asked(&self, ticket: Ticket) -> &Message {
+        &self.requests[self.sendings[ticket].request].message
+    }
+
     /// The newest answer to a request.
     pub fn outcome(&self, request: usize) -> Option<&Result<Reply, Rejection>> {
         self.requests[request].outcome.as_ref()
@@ -100,6 +105,7 @@ impl Clients {
         {
             check_read(&request.message, reply, floor, bought);
         }
+        check_terms(&request.message, &outcome);
         if request.key.is_some() {
             request.check_repetition(&outcome, number);
         }
@@ -162,6 +168,20 @@ fn check_read(message: &Message, reply: &Reply, floor: u64, bought: bool) {
     assert!(version(reply) >= floor, "{message:?} shows {reply:?}, and version {floor} was seen before");
     if let (Reply::Cart(view), true) = (reply, bought) {
         assert_eq!(view.status, cart::Status::CheckedOut, "the cart's order was answered before");
+    }
+}
+
+/// Nobody is sent away from stock that there is, nor pays anything but what they agreed to.
+fn check_terms(asked: &Message, outcome: &Result<Reply, Rejection>) {
+    match (asked, outcome) {
+        (_, Err(Rejection::Order(order::Rejection::OutOfStock { items }))) => {
+            let short = items.iter().all(|item| item.available < i64::from(item.requested));
+            assert!(short && !items.is_empty(), "{asked:?} was refused for {items:?}");
+        }
+        (Message::Payment(payment::Command::Process { amount, .. }), Ok(Reply::Payment(view))) => {
+            assert_eq!(amount.minor(view.currency), Ok(view.amount), "{asked:?} got {view:?}");
+        }
+        _ => {}
     }
 }
 

@@ -65,10 +65,10 @@ hosted!(Inventory, Inventory, inventory, |inventory, me, event, stamp, shelf, wa
 hosted!(Cart, Cart, cart, |_, me, event, _, _, watch| watch.cart_changed(me.id, event));
 
 hosted!(Order, Order, order, |order, me, event, _, _, watch| {
-    watch.order_changed(me.id, order.view().as_ref(), event);
+    watch.order_changed(me.id, order, event);
 });
 
-hosted!(Payment, Payment, payment, |_, _, _, _, _, _| {});
+hosted!(Payment, Payment, payment, |_, me, event, _, _, watch| watch.payment_changed(me.id, event));
 
 hosted!(User, User, user, |user, me, event, _, _, watch| watch.people.user_changed(me.id, user, event));
 

@@ -69,6 +69,11 @@ impl Post {
         self.lanes.is_empty()
     }
 
+    /// An actor dies: what waits in its mailbox is lost.
+    pub fn lose_those_to(&mut self, receiver: Address) {
+        self.lanes.retain(|(_, to, _)| *to != receiver);
+    }
+
     /// A crash: everything under way is lost.
     pub fn lose_all(&mut self) {
         self.lanes.clear();

@@ -117,7 +117,7 @@ impl Account {
 
     fn refund(&mut self, number: u32, amount: i64, dice: &mut Dice) -> GatewayAnswer {
         assert_eq!(self.standing, Standing::Charged, "a refund of what was not charged");
-        let (before, done) = *self.refunds.entry(number).or_insert((amount, dice.percent(70)));
+        let (before, done) = *self.refunds.entry(number).or_insert((amount, dice.percent(60)));
         assert_eq!(before, amount, "refund {number} was asked for with another amount");
         assert!(self.kept() >= 0, "more was given back than was paid");
         if done { GatewayAnswer::Done } else { GatewayAnswer::Declined { code: "refund_refused".into() } }

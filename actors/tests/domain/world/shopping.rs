@@ -25,6 +25,8 @@ pub struct Plan {
 /// What the clients know of each other's doings.
 pub struct Shopping {
     plan: Plan,
+    /// How likely each idea is.
+    fashion: [usize; FASHIONS.len()],
     keys: u128,
     orders: Vec<Id>,
     payments: Vec<Id>,
@@ -34,10 +36,46 @@ pub struct Shopping {
 
 type Wish = (Address, Message, Option<u128>);
 
+/// What somebody thinks of.
+#[derive(Clone, Copy)]
+enum Idea {
+    Add,
+    CheckOut,
+    Buy,
+    ChangeCart,
+    Pay,
+    Cancel,
+    GoOnPaying,
+    Adjust,
+    Refund,
+    ChangeProduct,
+    Read,
+    RaceForASku,
+    ReuseAKey,
+}
+
+/// The weights that each idea may have: every shop has customers of its own.
+const FASHIONS: [(Idea, [usize; 3]); 13] = [
+    (Idea::Add, [7, 14, 14]),
+    (Idea::CheckOut, [5, 10, 20]),
+    (Idea::Buy, [4, 8, 20]),
+    (Idea::ChangeCart, [1, 3, 3]),
+    (Idea::Pay, [10, 25, 50]),
+    (Idea::Cancel, [2, 7, 20]),
+    (Idea::GoOnPaying, [2, 5, 10]),
+    (Idea::Adjust, [2, 5, 10]),
+    (Idea::Refund, [1, 4, 10]),
+    (Idea::ChangeProduct, [0, 2, 6]),
+    (Idea::Read, [3, 10, 10]),
+    (Idea::RaceForASku, [0, 2, 4]),
+    (Idea::ReuseAKey, [0, 1, 2]),
+];
+
 impl Shopping {
     pub fn new(dice: &mut Dice) -> Self {
         let plan = Plan { skus: 1 + dice.below(4), carts: 2 + dice.below(6), stock: dice.below(9) as i64 };
-        Self { plan, keys: 0, orders: Vec::new(), payments: Vec::new(), checkouts: Vec::new() }
+        let fashion = FASHIONS.map(|(_, weights)| weights[dice.below(weights.len())]);
+        Self { plan, fashion, keys: 0, orders: Vec::new(), payments: Vec::new(), checkouts: Vec::new() }
     }
 
     fn sku(&self, dice: &mut Dice) -> String {
@@ -64,20 +102,20 @@ impl Shopping {
 
     /// Somebody wants something new.
     pub fn go_on(&mut self, clients: &mut Clients, post: &mut Post, dice: &mut Dice) {
-        let wish = match dice.weighted(&[14, 10, 8, 3, 16, 7, 5, 5, 4, 2, 10, 2, 1]) {
-            0 => Some(self.add(dice)),
-            1 => self.check_out(dice),
-            2 => Some(self.buy(dice)),
-            3 => self.change_cart(clients, dice),
-            4 => self.pay(clients, dice),
-            5 => self.cancel(dice),
-            6 => self.go_on_paying(dice),
-            7 => Some(self.adjust(dice)),
-            8 => self.refund(dice),
-            9 => Some(self.change_product(dice)),
-            10 => Some(self.read(dice)),
-            11 => Some(self.race_for_a_sku(dice)),
-            _ => self.reuse_a_key(dice),
+        let wish = match FASHIONS[dice.weighted(&self.fashion)].0 {
+            Idea::Add => Some(self.add(dice)),
+            Idea::CheckOut => self.check_out(dice),
+            Idea::Buy => Some(self.buy(dice)),
+            Idea::ChangeCart => self.change_cart(clients, dice),
+            Idea::Pay => self.pay(clients, dice),
+            Idea::Cancel => self.cancel(clients, dice),
+            Idea::GoOnPaying => self.go_on_paying(clients, dice),
+            Idea::Adjust => Some(self.adjust(dice)),
+            Idea::Refund => self.refund(clients, dice),
+            Idea::ChangeProduct => Some(self.change_product(dice)),
+            Idea::Read => Some(self.read(dice)),
+            Idea::RaceForASku => Some(self.race_for_a_sku(dice)),
+            Idea::ReuseAKey => self.reuse_a_key(dice),
         };
         if let Some((to, message, key)) = wish {
             let checkout = match &message {
@@ -165,8 +203,43 @@ impl Shopping {
         }
     }
 
+    /// One of all orders, or of those that clients have seen in some status.
+    fn order(&self, seen: Option<order::Status>, clients: &Clients, dice: &mut Dice) -> Option<Id> {
+        let fits = |order: &&Id| match clients.promises.of(Address::order(**order)) {
+            Some(Reply::Order(view)) => seen.is_none_or(|seen| view.status == seen),
+            _ => seen.is_none(),
+        };
+        let orders: Vec<Id> = self.orders.iter().filter(fits).copied().collect();
+        dice.pick(&orders).copied()
+    }
+
+    /// One of all payments, or of those that clients have seen in such a state.
+    fn payment(
+        &self,
+        fits: impl Fn(&payment::View) -> bool,
+        clients: &Clients,
+        dice: &mut Dice,
+    ) -> Option<Id> {
+        let seen = |payment: &&Id| match clients.promises.of(Address::payment(**payment)) {
+            Some(Reply::Payment(view)) => fits(view),
+            _ => false,
+        };
+        let seen: Vec<Id> = self.payments.iter().filter(seen).copied().collect();
+        let payments = if seen.is_empty() || dice.percent(30) { &self.payments } else { &seen };
+        dice.pick(payments).copied()
+    }
+
+    /// One of all orders, rather one that clients have seen paid.
+    fn paid_order(&self, clients: &Clients, dice: &mut Dice) -> Option<Id> {
+        let payment = self.payment(is_approved, clients, dice);
+        match payment.and_then(|payment| clients.promises.of(Address::payment(payment))) {
+            Some(Reply::Payment(view)) => Some(view.order),
+            _ => dice.pick(&self.orders).copied(),
+        }
+    }
+
     fn pay(&mut self, clients: &Clients, dice: &mut Dice) -> Option<Wish> {
-        let order = *dice.pick(&self.orders)?;
+        let order = self.order(dice.percent(80).then_some(order::Status::Created), clients, dice)?;
         let total = match clients.promises.of(Address::order(order)) {
             Some(Reply::Order(view)) => view.opened.total,
             _ => 1000,
@@ -188,26 +261,26 @@ impl Shopping {
         Some((Address::payment(payment), Message::Payment(process), Some(tag.key)))
     }
 
-    fn go_on_paying(&mut self, dice: &mut Dice) -> Option<Wish> {
-        let to = Address::payment(*dice.pick(&self.payments)?);
+    fn go_on_paying(&mut self, clients: &Clients, dice: &mut Dice) -> Option<Wish> {
         let tag = self.key();
-        let command = match dice.below(2) {
-            0 => payment::Command::Confirm { tag },
-            _ => payment::Command::Capture { tag },
+        let (waits_for, command) = match dice.below(2) {
+            0 => (payment::SubStatus::RequiresAction, payment::Command::Confirm { tag }),
+            _ => (payment::SubStatus::Authorized, payment::Command::Capture { tag }),
         };
+        let to = Address::payment(self.payment(|view| view.sub_status == Some(waits_for), clients, dice)?);
         Some((to, Message::Payment(command), Some(tag.key)))
     }
 
-    fn refund(&mut self, dice: &mut Dice) -> Option<Wish> {
-        let to = Address::payment(*dice.pick(&self.payments)?);
+    fn refund(&mut self, clients: &Clients, dice: &mut Dice) -> Option<Wish> {
+        let to = Address::payment(self.payment(is_approved, clients, dice)?);
         let tag = self.key();
         let amount = dice.percent(60).then(|| cents(1 + dice.below(900) as i64));
         let refund = payment::Command::Refund { amount, reason: "kindness".into(), tag };
         Some((to, Message::Payment(refund), Some(tag.key)))
     }
 
-    fn cancel(&mut self, dice: &mut Dice) -> Option<Wish> {
-        let order = *dice.pick(&self.orders)?;
+    fn cancel(&mut self, clients: &Clients, dice: &mut Dice) -> Option<Wish> {
+        let order = self.paid_order(clients, dice)?;
         let tag = self.key();
         let cancel = order::Command::Cancel { tag: Some(tag) };
         // Not under a key's rules: a cancellation may fail for want of a refund, and be tried again.
@@ -251,4 +324,8 @@ impl Shopping {
         };
         (to, message, None)
     }
+}
+
+fn is_approved(view: &payment::View) -> bool {
+    view.status == payment::Status::Approved
 }
