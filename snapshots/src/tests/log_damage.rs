@@ -91,12 +91,36 @@ fn a_record_of_another_generation_is_no_data() {
     let image = killed(&Disk::default(), dir.path());
     let path = segment(&image);
     let mut bytes = fs::read(&path).unwrap();
-    let record = &mut bytes[LAST_RECORD..];
+    bytes[LAST_RECORD + 32..][..8].copy_from_slice(&9_u64.to_le_bytes());
+    seal(&mut bytes[LAST_RECORD..]);
+    assert_eq!(recovers(&image, &path, &bytes), (90, false));
+}
+
+/// A journal that said it had more events than it has would be read for ever.
+#[test]
+fn a_record_is_the_number_of_events_that_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = killed(&Disk::default(), dir.path());
+    let path = segment(&image);
+    let whole = fs::read(&path).unwrap();
+    // Its number of events, and the length of its first one.
+    for (offset, changed) in [(24, 149), (24, 151), (64, 0), (65, 0xff)] {
+        let mut bytes = whole.clone();
+        bytes[LAST_RECORD + offset] = changed;
+        seal(&mut bytes[LAST_RECORD..]);
+        let scratch = tempfile::tempdir().unwrap();
+        copy(&image, scratch.path());
+        fs::write(scratch.path().join("wal").join(path.file_name().unwrap()), bytes).unwrap();
+        let text = refusal(scratch.path()).to_string();
+        assert!(text.contains("the number of events that it names"), "{offset}: {text}");
+    }
+}
+
+/// Makes the checksum of a record fit.
+fn seal(record: &mut [u8]) {
     let length = u32::from_le_bytes(record[12..16].try_into().unwrap()) as usize;
-    record[32..40].copy_from_slice(&9_u64.to_le_bytes());
     let checksum = crc32fast::hash(&record[12..64 + length]);
     record[8..12].copy_from_slice(&checksum.to_le_bytes());
-    assert_eq!(recovers(&image, &path, &bytes), (90, false));
 }
 
 #[test]
