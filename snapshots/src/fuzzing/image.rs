@@ -147,7 +147,7 @@ pub(super) fn change(bytes: &mut Vec<u8>, changes: &[u8]) {
 fn seal(path: &Path, bytes: &mut [u8]) {
     let name = path.to_string_lossy();
     if name.starts_with("wal/") {
-        put_behind(bytes, 40);
+        put_behind(bytes, 48);
         for at in (BLOCK..bytes.len()).step_by(BLOCK) {
             seal_record(&mut bytes[at..]);
         }

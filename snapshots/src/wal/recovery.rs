@@ -101,6 +101,10 @@ fn live_segments(
         refuse_foreign(&path, header.journal_id, journal_id)?;
         if header.generation > mark.sealed {
             let bytes = fs::read(&path).map_err(StorageError::io("read", &path))?;
+            if header.segment_bytes.is_some_and(|made| made != bytes.len() as u64) {
+                let problem = "it is not as long as it was made";
+                return Err(StorageError::Damaged { file: path, place: Place::File, problem });
+            }
             segments.push(Live { path, header, bytes });
         }
     }
