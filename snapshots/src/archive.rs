@@ -27,7 +27,7 @@ const HEADER_BYTES: usize = 72;
 const SUFFIX: &str = "zst";
 
 /// No file is made out of more: one holds about 16 MiB, and whole chunks.
-const MOST_RAW_BYTES: u64 = 64 << 20;
+pub(crate) const MOST_RAW_BYTES: u64 = 64 << 20;
 
 /// Fast, and already a third of the size.
 const ZSTD_LEVEL: i32 = 1;

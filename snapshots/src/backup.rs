@@ -8,32 +8,36 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | this one | the frames, both ways |
+//! | `packed` | what is compressed in them, and how much it may become |
+//! | `order` | which parts may follow each other |
 //! | `restore` | from frames to a data folder that a node can start on |
 
+mod order;
+pub(crate) mod packed;
 mod restore;
 
 use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
+use order::Order;
 pub use restore::{Restored, restore};
 
 use crate::{
     Identity, Sequence, SnapshotRecord,
+    archive::MOST_RAW_BYTES,
     codec::{CodecError, Stored},
-    journal::Records,
 };
 
 /// Kind, length and checksum.
-const HEADER_BYTES: usize = 9;
-/// No frame is larger: a length beyond it is damage and not asked for. A snapshot has at most 1 GiB.
-const MOST_BYTES: u32 = (1 << 30) + (1 << 20);
-/// Fast, and already a third of the size.
-const ZSTD_LEVEL: i32 = 1;
+pub(crate) const HEADER_BYTES: usize = 9;
+/// No frame is larger, packed or not: a length beyond it is damage and not asked for. A snapshot has at most 1 GiB, and
+/// 8 MiB of others may stand before it; bytes that cannot be compressed grow by a 256th.
+const MOST_BYTES: u32 = (1 << 30) + (16 << 20);
 
 const BEGIN: u8 = 1;
-const SNAPSHOTS: u8 = 2;
-const EVENTS: u8 = 3;
+pub(crate) const SNAPSHOTS: u8 = 2;
+pub(crate) const EVENTS: u8 = 3;
 const FILE: u8 = 4;
 const END: u8 = 5;
 
@@ -139,12 +143,12 @@ impl Part {
                 BEGIN
             }
             Self::Snapshots(records) => {
-                payload = zstd::bulk::compress(&write_snapshots(records), ZSTD_LEVEL)?;
+                payload = packed::pack(&write_snapshots(records))?;
                 SNAPSHOTS
             }
             Self::Events { first, records } => {
                 payload.extend_from_slice(&first.to_le_bytes());
-                payload.extend_from_slice(&zstd::bulk::compress(records, ZSTD_LEVEL)?);
+                payload.extend_from_slice(&packed::pack(records)?);
                 EVENTS
             }
             Self::File { name, bytes } => {
@@ -158,12 +162,7 @@ impl Part {
                 END
             }
         };
-        let mut frame = Vec::with_capacity(HEADER_BYTES + payload.len());
-        frame.push(kind);
-        frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        frame.extend_from_slice(&checksum(kind, &payload).to_le_bytes());
-        frame.extend_from_slice(&payload);
-        Ok(frame)
+        Ok(frame(kind, &payload))
     }
 
     /// The part in a frame that begins at byte `at`.
@@ -172,13 +171,14 @@ impl Part {
         match kind {
             BEGIN => Ok(Self::Begin(Begin::load(payload)?)),
             SNAPSHOTS => {
-                let records = read_snapshots(&zstd::stream::decode_all(payload)?);
-                Ok(Self::Snapshots(records.ok_or_else(|| damaged("a snapshot is cut off"))?))
+                let bytes = packed::unpack(payload, MOST_BYTES as usize).map_err(damaged)?;
+                let records = read_snapshots(&bytes).ok_or_else(|| damaged("a snapshot is cut off"))?;
+                Ok(Self::Snapshots(records))
             }
             EVENTS => {
                 let (first, records) =
                     payload.split_first_chunk().ok_or_else(|| damaged("it is too short"))?;
-                let records = zstd::stream::decode_all(records)?;
+                let records = packed::unpack(records, MOST_RAW_BYTES as usize).map_err(damaged)?;
                 Ok(Self::Events { first: u64::from_le_bytes(*first), records })
             }
             FILE => {
@@ -192,6 +192,16 @@ impl Part {
             _ => Err(damaged("its kind is unknown")),
         }
     }
+}
+
+/// The frame of a part.
+pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEADER_BYTES + payload.len());
+    frame.push(kind);
+    frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    frame.extend_from_slice(&checksum(kind, payload).to_le_bytes());
+    frame.extend_from_slice(payload);
+    frame
 }
 
 fn checksum(kind: u8, payload: &[u8]) -> u32 {
@@ -301,49 +311,5 @@ pub fn verify(from: impl Read) -> Result<(Begin, End), BackupError> {
             }
             None => return Err(BackupError::Damaged { at, problem: "its last part is missing" }),
         }
-    }
-}
-
-/// What has come so far, to tell what may come next.
-struct Order {
-    begin: Begin,
-    next: Sequence,
-    events: u64,
-    snapshots: u64,
-}
-
-impl Order {
-    fn begin(parts: &mut Parts<impl Read>) -> Result<Self, BackupError> {
-        match parts.next() {
-            Some(Ok(Part::Begin(begin))) => {
-                let next = begin.oldest;
-                Ok(Self { begin, next, events: 0, snapshots: 0 })
-            }
-            Some(Err(error)) => Err(error),
-            _ => Err(BackupError::Damaged { at: 0, problem: "it does not begin as a backup does" }),
-        }
-    }
-
-    /// Counts a part; the end, if it is that and agrees.
-    fn take(&mut self, part: &Part, at: u64) -> Result<Option<End>, BackupError> {
-        let damaged = |problem| Err(BackupError::Damaged { at, problem });
-        match part {
-            Part::Begin(_) => return damaged("it begins twice"),
-            Part::Snapshots(records) => self.snapshots += records.len() as u64,
-            Part::Events { first, records } => {
-                if *first != self.next {
-                    return damaged("events are missing before it");
-                }
-                let count = Records::new(records).count() as u64;
-                (self.next, self.events) = (self.next + count, self.events + count);
-            }
-            Part::File { .. } => {}
-            Part::End(end) => {
-                let complete = end.position + 1 == self.next
-                    && (end.events, end.snapshots) == (self.events, self.snapshots);
-                return if complete { Ok(Some(*end)) } else { damaged("it holds less than it says") };
-            }
-        }
-        Ok(None)
     }
 }

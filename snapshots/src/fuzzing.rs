@@ -1,12 +1,14 @@
-//! What fuzzing gets hold of: data folders and stored values with anything in them, and what holds of whatever is read
-//! from them. It is compiled for tests and under the feature `fuzzing` alone.
+//! What fuzzing gets hold of: data folders, backups and stored values with anything in them, and what holds of whatever
+//! is read from them. It is compiled for tests and under the feature `fuzzing` alone.
 #![expect(clippy::expect_used, reason = "what does not hold ends a fuzzing run")]
 
+mod backup;
 mod image;
 
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
+pub use backup::backup;
 use image::Image;
 
 use crate::journal::chunk;
@@ -75,6 +77,7 @@ mod tests {
 
     #[test]
     fn what_fuzzing_asserts_holds_for_its_seeds() {
+        feed("backup", backup);
         feed("recovery", recovery);
         feed("values", values);
     }

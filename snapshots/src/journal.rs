@@ -77,6 +77,11 @@ impl<'a> Records<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
+
+    /// Whether nothing is left, not even a part of a record.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
 }
 
 impl<'a> Iterator for Records<'a> {

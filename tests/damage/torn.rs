@@ -20,7 +20,7 @@ const BUYERS: i64 = 60;
 /// The segment that was written, and where its last record begins and ends.
 fn last_record(wal: &Path) -> (PathBuf, usize, usize) {
     let segments = fs::read_dir(wal).unwrap().map(|entry| entry.unwrap().path());
-    let written = |path: &PathBuf| fs::read(path).unwrap().starts_with(b"RLPSEGM1");
+    let written = |path: &PathBuf| fs::read(path).unwrap().starts_with(b"RLPSEGM2");
     let path = segments.into_iter().find(written).expect("a written segment");
     let bytes = fs::read(&path).unwrap();
     let begins = bytes.chunks(BLOCK).rposition(|block| block.starts_with(RECORD)).unwrap() * BLOCK;

@@ -132,7 +132,7 @@ impl Image {
 }
 
 /// Positions beyond the end cut the file off, or fill it up with a copy of its beginning.
-fn change(bytes: &mut Vec<u8>, changes: &[u8]) {
+pub(super) fn change(bytes: &mut Vec<u8>, changes: &[u8]) {
     for [high, middle, low, to] in changes.as_chunks().0 {
         let at = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
         match bytes.get_mut(at) {
@@ -147,7 +147,7 @@ fn change(bytes: &mut Vec<u8>, changes: &[u8]) {
 fn seal(path: &Path, bytes: &mut [u8]) {
     let name = path.to_string_lossy();
     if name.starts_with("wal/") {
-        put_behind(bytes, 40);
+        put_behind(bytes, 48);
         for at in (BLOCK..bytes.len()).step_by(BLOCK) {
             seal_record(&mut bytes[at..]);
         }

@@ -125,3 +125,49 @@ fn only_an_empty_folder_is_filled_and_only_with_what_belongs_there() {
     let error = restored(&frames(&parts).concat()).unwrap_err().to_string();
     assert!(error.contains("no place here"), "{error}");
 }
+
+fn end(position: u64, events: u64, snapshots: u64) -> Part {
+    Part::End(End { position, events, snapshots })
+}
+
+/// What a backup that both ways of reading refuse is said to be.
+fn refusal(parts: &[Part]) -> String {
+    let stream = frames(parts).concat();
+    let error = restored(&stream).unwrap_err().to_string();
+    assert_eq!(verify(&stream[..]).unwrap_err().to_string(), error);
+    error
+}
+
+#[test]
+fn what_no_journal_looks_like_is_not_restored() {
+    const LAST: u64 = u64::MAX;
+    let six_bytes = 1 << 48;
+    for (oldest, live) in [(0, 0), (0, 1), (5, 4), (5, 5), (1, six_bytes), (LAST - 1, LAST), (LAST, LAST)] {
+        let parts = [begin(oldest, live), events(oldest.min(7), 1), end(oldest, 1, 0)];
+        let error = refusal(&parts);
+        assert!(error.contains("begins where no journal does"), "{oldest} {live}: {error}");
+    }
+    for position in [2, 4, LAST] {
+        let error = refusal(&[begin(1, 1), events(1, 3), end(position, 3, 0)]);
+        assert!(error.contains("holds less than it says"), "{position}: {error}");
+    }
+    let error = refusal(&[begin(11, 31), events(11, 20), end(30, 20, 0)]);
+    assert!(error.contains("ends before its live journal"), "{error}");
+    let error = refusal(&[begin(1, 1), Part::Snapshots(vec![snapshot(1, 4, 9)]), events(1, 3), end(3, 3, 1)]);
+    assert!(error.contains("events that come after its end"), "{error}");
+}
+
+#[test]
+fn an_event_that_is_cut_off_is_not_left_out() {
+    let mut records = batch(1, 3).bytes;
+    records.pop();
+    let error = refusal(&[begin(1, 1), Part::Events { first: 1, records }, end(2, 2, 0)]);
+    assert!(error.contains("an event is cut off"), "{error}");
+}
+
+#[test]
+fn a_frame_that_unpacks_to_more_than_an_archive_file_is_refused() {
+    let records = vec![0; (64 << 20) + 4];
+    let error = refusal(&[begin(1, 1), Part::Events { first: 1, records }, end(0, 0, 0)]);
+    assert!(error.contains("larger than it can be"), "{error}");
+}

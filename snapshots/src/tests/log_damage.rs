@@ -27,7 +27,7 @@ fn killed(disk: &Disk, dir: &Path) -> PathBuf {
 const LAST_RECORD: usize = BLOCK * 10;
 
 fn segment(dir: &Path) -> PathBuf {
-    let headed = |path: &PathBuf| fs::read(path).unwrap().starts_with(b"RLPSEGM1");
+    let headed = |path: &PathBuf| fs::read(path).unwrap().starts_with(b"RLPSEGM2");
     let mut found: Vec<_> =
         fs::read_dir(dir.join("wal")).unwrap().map(|entry| entry.unwrap().path()).filter(headed).collect();
     assert_eq!(found.len(), 1);
@@ -91,12 +91,65 @@ fn a_record_of_another_generation_is_no_data() {
     let image = killed(&Disk::default(), dir.path());
     let path = segment(&image);
     let mut bytes = fs::read(&path).unwrap();
-    let record = &mut bytes[LAST_RECORD..];
+    bytes[LAST_RECORD + 32..][..8].copy_from_slice(&9_u64.to_le_bytes());
+    seal(&mut bytes[LAST_RECORD..]);
+    assert_eq!(recovers(&image, &path, &bytes), (90, false));
+}
+
+/// A journal that said it had more events than it has would be read for ever.
+#[test]
+fn a_record_is_the_number_of_events_that_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = killed(&Disk::default(), dir.path());
+    let path = segment(&image);
+    let whole = fs::read(&path).unwrap();
+    // Its number of events, and the length of its first one.
+    for (offset, changed) in [(24, 149), (24, 151), (64, 0), (65, 0xff)] {
+        let mut bytes = whole.clone();
+        bytes[LAST_RECORD + offset] = changed;
+        seal(&mut bytes[LAST_RECORD..]);
+        let scratch = tempfile::tempdir().unwrap();
+        copy(&image, scratch.path());
+        fs::write(scratch.path().join("wal").join(path.file_name().unwrap()), bytes).unwrap();
+        let text = refusal(scratch.path()).to_string();
+        assert!(text.contains("the number of events that it names"), "{offset}: {text}");
+    }
+}
+
+/// An end that is gone looks like one that was torn: only the size tells.
+#[test]
+fn a_segment_that_was_cut_off_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = killed(&Disk::default(), dir.path());
+    let path = segment(&image);
+    let whole = fs::read(&path).unwrap();
+    for length in [BLOCK, BLOCK * 3, BLOCK * 3 + 100, LAST_RECORD, whole.len() - 1] {
+        let scratch = tempfile::tempdir().unwrap();
+        copy(&image, scratch.path());
+        fs::write(scratch.path().join("wal").join(path.file_name().unwrap()), &whole[..length]).unwrap();
+        let text = refusal(scratch.path()).to_string();
+        assert!(text.contains("not as long as it was made"), "{length}: {text}");
+    }
+}
+
+#[test]
+fn a_segment_of_the_first_form_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = killed(&Disk::default(), dir.path());
+    let path = segment(&image);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..8].copy_from_slice(b"RLPSEGM1");
+    let checksum = crc32fast::hash(&bytes[..40]);
+    bytes[40..52].fill(0);
+    bytes[40..44].copy_from_slice(&checksum.to_le_bytes());
+    assert_eq!(recovers(&image, &path, &bytes), (240, false));
+}
+
+/// Makes the checksum of a record fit.
+fn seal(record: &mut [u8]) {
     let length = u32::from_le_bytes(record[12..16].try_into().unwrap()) as usize;
-    record[32..40].copy_from_slice(&9_u64.to_le_bytes());
     let checksum = crc32fast::hash(&record[12..64 + length]);
     record[8..12].copy_from_slice(&checksum.to_le_bytes());
-    assert_eq!(recovers(&image, &path, &bytes), (90, false));
 }
 
 #[test]
@@ -235,7 +288,7 @@ fn a_torn_header_of_a_segment_that_never_held_a_record_is_no_damage() {
         .map(|entry| entry.unwrap().path())
         .find(|path| *path != segment(&image));
     let unused = unused.unwrap_or_else(|| image.join("wal/segment-0009"));
-    fs::write(unused, [b"RLPSEGM1".as_slice(), &[7; 8192]].concat()).unwrap();
+    fs::write(unused, [b"RLPSEGM2".as_slice(), &[7; 8192]].concat()).unwrap();
     let (journal, report) = open(&image, NEVER);
     assert_eq!(report.last, 240);
     expect(&journal, 1..=240);

@@ -26,6 +26,9 @@ use crate::{
     sled_db::read_from_disk,
 };
 
+/// No torn write leaves that: every record was durable before the next one was begun.
+const FOLLOWED: &str = "a record is invalid, and later ones are not";
+
 /// What the log holds beyond sled.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
@@ -98,6 +101,10 @@ fn live_segments(
         refuse_foreign(&path, header.journal_id, journal_id)?;
         if header.generation > mark.sealed {
             let bytes = fs::read(&path).map_err(StorageError::io("read", &path))?;
+            if header.segment_bytes.is_some_and(|made| made != bytes.len() as u64) {
+                let problem = "it is not as long as it was made";
+                return Err(StorageError::Damaged { file: path, place: Place::File, problem });
+            }
             segments.push(Live { path, header, bytes });
         }
     }
@@ -144,6 +151,9 @@ fn read_records(segment: &Live, fed: Sequence, batches: &mut Vec<Batch>) -> Resu
             break;
         }
         let batch = record.batch(payload);
+        if batch.check(usize::MAX).is_err() {
+            return Err(damaged(segment, &end, "a record is not the number of events that it names"));
+        }
         end.offset += (RECORD_HEADER_BYTES + payload.len()).next_multiple_of(BLOCK);
         end.next = batch.last() + 1;
         if batch.last() > fed {
@@ -158,7 +168,7 @@ fn check_follower(segment: &Live, end: &End, follower: &Live, fed: Sequence) -> 
     if end.next == follower.header.first || follower.header.first <= fed + 1 {
         return Ok(());
     }
-    Err(damaged(segment, end))
+    Err(damaged(segment, end, FOLLOWED))
 }
 
 /// Whether the last segment ends with a torn record. Damage if a whole record of its generation follows, or if one
@@ -171,11 +181,7 @@ fn check_tail(segment: &Live, end: &End, fed: Sequence) -> Result<bool, StorageE
             && record.journal_id == segment.header.journal_id
             && record.first == end.next;
         if expected && batch.check(usize::MAX).is_ok() && batch.last() > fed {
-            return Err(StorageError::Damaged {
-                file: segment.path.clone(),
-                place: Place::Offset(end.offset as u64, end.next),
-                problem: "a bit of its last record has flipped",
-            });
+            return Err(damaged(segment, end, "a bit of its last record has flipped"));
         }
     }
     let later =
@@ -184,16 +190,13 @@ fn check_tail(segment: &Live, end: &End, fed: Sequence) -> Result<bool, StorageE
         let same =
             record.generation == segment.header.generation && record.journal_id == segment.header.journal_id;
         if same && record.first > fed {
-            return Err(damaged(segment, end));
+            return Err(damaged(segment, end, FOLLOWED));
         }
     }
     Ok(RecordHeader::begun_in(rest) == Some(segment.header.generation))
 }
 
-fn damaged(segment: &Live, end: &End) -> StorageError {
-    StorageError::Damaged {
-        file: segment.path.clone(),
-        place: Place::Offset(end.offset as u64, end.next),
-        problem: "a record is invalid, and later ones are not",
-    }
+fn damaged(segment: &Live, end: &End, problem: &'static str) -> StorageError {
+    let place = Place::Offset(end.offset as u64, end.next);
+    StorageError::Damaged { file: segment.path.clone(), place, problem }
 }

@@ -12,9 +12,12 @@ use rustix::fs::OFlags;
 use super::{BLOCK, buffer::AlignedBuffer};
 use crate::{StorageError, disk::Disk, journal::Sequence};
 
-const MAGIC: &[u8; 8] = b"RLPSEGM1";
-/// Magic, journal id, generation, first sequence; the checksum follows.
-const HEADER_BYTES: usize = 8 + 16 + 8 + 8;
+const MAGIC: &[u8; 8] = b"RLPSEGM2";
+/// Magic, journal id, generation, first sequence, size of the file; the checksum follows.
+const HEADER_BYTES: usize = 8 + 16 + 8 + 8 + 8;
+/// The first form does not tell the size.
+const MAGIC_V1: &[u8; 8] = b"RLPSEGM1";
+const HEADER_BYTES_V1: usize = 8 + 16 + 8 + 8;
 const PREFIX: &str = "segment-";
 
 /// What all segments of a log share.
@@ -119,6 +122,8 @@ pub(super) struct SegmentHeader {
     pub(super) journal_id: [u8; 16],
     pub(super) generation: u64,
     pub(super) first: Sequence,
+    /// Size of the file: a file that was cut off has lost records that nothing else tells of.
+    pub(super) segment_bytes: Option<u64>,
 }
 
 /// The first block of a segment.
@@ -128,20 +133,26 @@ pub(super) fn encode_header(layout: &Layout, generation: u64, first: Sequence) -
     bytes.extend_from_slice(&layout.journal_id);
     bytes.extend_from_slice(&generation.to_le_bytes());
     bytes.extend_from_slice(&first.to_le_bytes());
+    bytes.extend_from_slice(&layout.segment_bytes.to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
     bytes
 }
 
 /// Reads a header block, `None` if it is torn, damaged or was never written.
 pub(super) fn parse_header(segment: &[u8]) -> Option<SegmentHeader> {
-    let body = segment.get(..HEADER_BYTES)?;
-    let checksum = segment[HEADER_BYTES..].first_chunk::<4>()?;
-    if !body.starts_with(MAGIC) || crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
+    let tells_size = segment.starts_with(MAGIC);
+    if !tells_size && !segment.starts_with(MAGIC_V1) {
+        return None;
+    }
+    let (body, rest) = segment.split_at_checked(if tells_size { HEADER_BYTES } else { HEADER_BYTES_V1 })?;
+    let checksum = rest.first_chunk::<4>()?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
         return None;
     }
     Some(SegmentHeader {
         journal_id: *body[8..].first_chunk()?,
         generation: u64::from_le_bytes(*body[24..].first_chunk()?),
         first: u64::from_le_bytes(*body[32..].first_chunk()?),
+        segment_bytes: body[40..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes)),
     })
 }
