@@ -133,6 +133,8 @@ impl Folder {
     fn finish(&mut self, position: Sequence) -> Result<(), StorageError> {
         self.chunks.make_durable()?;
         self.mark.advance(Reached { reached: position, begun: 0, sealed: 0 })?;
+        // What lies below it stands in snapshots alone, as where it was cut.
+        self.store.note_cut(self.live)?;
         self.store.close()?;
         self.disk.sync_folder(&self.dir)
     }
