@@ -72,7 +72,7 @@ powercut-proof:
 # Feeds what reads requests, stored records and keys with anything: `just fuzz vault 600` (nightly, cargo-fuzz).
 fuzz TARGET SECONDS="60":
     mkdir -p target/corpus/{{ TARGET }}
-    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ TARGET }} target/corpus/{{ TARGET }} tests/fuzz/seeds/{{ TARGET }} -- -max_total_time={{ SECONDS }}
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz {{ TARGET }} target/corpus/{{ TARGET }} tests/fuzz/seeds/{{ TARGET }} -- -max_total_time={{ SECONDS }} -timeout=60 -rss_limit_mb=2048
 
 # Micro benches of the parts; `just speed` and `just curves` are about the whole.
 bench *ARGS:

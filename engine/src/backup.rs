@@ -14,6 +14,7 @@ use relampago_actors::{Address, Sequence};
 use relampago_keys::KeysError;
 use relampago_snapshots::backup::{self, BackupError, Begin, End, Part, Restored};
 use relampago_snapshots::{EntityKey, Identity, Snapshot, SnapshotRecord, StorageError};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::spawn_blocking;
 
@@ -28,6 +29,9 @@ const FRAMES_AHEAD: usize = 2;
 const FRAME_BYTES: usize = 8 << 20;
 /// How long a backup waits for another one, or for a cut of the journal, to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The longest that a frame waits for its reader: the journal is not cut meanwhile.
+const STALL: Duration = Duration::from_secs(60);
 
 /// What a backup says of the data folder besides journal and store.
 #[derive(Clone, Debug)]
@@ -109,7 +113,8 @@ impl Writer<'_> {
     }
 
     fn send(&self, part: &Part) -> Result<(), BackupFailed> {
-        self.to.blocking_send(Ok(part.encode()?)).map_err(|_| BackupFailed::Gone)
+        let sent = self.to.send_timeout(Ok(part.encode()?), STALL);
+        Handle::current().block_on(sent).map_err(|_| BackupFailed::Gone)
     }
 
     /// The newest snapshot of every entity. One that is stored again meanwhile is taken as it is by then.

@@ -293,6 +293,7 @@ impl<E: Hostable> Live<E> {
         let found = catch_unwind(AssertUnwindSafe(|| self.find_answer(&parked.ask, cx)));
         let Ok(found) = found else {
             tracing::error!(entity = ?self.at, "an answer could not be found; the entity is unchanged");
+            node.figures.panics.increment(1);
             node.figures.faulted(self.at);
             return parked.asker.answer(Err(AskError::OutcomeUnknown));
         };

@@ -103,13 +103,13 @@ fn record((at, resting): &(Address, Resting)) -> SnapshotRecord {
 
 /// Cuts what no entity needs any more, if it is at least `least` events; nothing while a backup reads the journal.
 pub(crate) fn cut(node: &Node, least: u64) -> Result<(), StorageError> {
-    let Some(_cutting) = node.cutting.try_lock() else { return Ok(()) };
     // The durable end first: an event submitted later cannot lie below it.
     let end = node.committer.durable() + 1;
     #[cfg(test)]
     crate::rules::meanwhile(crate::rules::Between::EndAndEntities);
     let below: Sequence = node.region.uncovered().map_or(end, |uncovered| uncovered.min(end));
     node.debt.covered_below.store(below, Ordering::Relaxed);
+    let Some(_cutting) = node.cutting.try_lock() else { return Ok(()) };
     if below.saturating_sub(node.journal.first()) < least {
         return Ok(());
     }

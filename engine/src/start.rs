@@ -269,7 +269,10 @@ fn start_threads(node: &Arc<Node>, ledger: Ledger) -> Result<Threads, StartError
     // Before anybody can ask for anything: nothing is durable that the ledger has not seen.
     let (checking, from) = (Arc::clone(node), node.journal.last());
     let crosscheck = thread("crosscheck")
-        .spawn(move || crosscheck::run(&checking, ledger, from, &check_stopped))
+        .spawn(move || {
+            let _guard = EndsTheNode(Arc::downgrade(&checking), "the cross-check panicked");
+            crosscheck::run(&checking, ledger, from, &check_stopped);
+        })
         .map_err(system)?;
     Ok(Threads {
         committer: Mutex::new(Some(committer)),

@@ -33,7 +33,11 @@ pub(crate) async fn until<T>(
     loop {
         tokio::select! {
             biased;
-            started = &mut started => return started,
+            started = &mut started => {
+                // Whoever was accepted is answered; each has its time.
+                connections.detach_all();
+                return started;
+            }
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MOST => {
                 if let Ok((stream, _)) = accepted {

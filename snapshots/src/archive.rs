@@ -157,7 +157,11 @@ impl Archive {
             checksum: crc32fast::hash(&body),
         };
         self.disk.write_whole(&path, &[&header.encode(), &body])?;
-        self.files.lock().push(ArchiveFile { path, header });
+        let mut files = self.files.lock();
+        // A crash may have left the same events in both places; they are archived once more under the same name.
+        files.retain(|file| file.path != path);
+        files.push(ArchiveFile { path, header });
+        drop(files);
         self.delete_oldest()
     }
 

@@ -38,6 +38,9 @@ const MAX_DIVISOR: usize = 80;
 /// sled is flushed after this part of a segment.
 const UNFLUSHED_DIVISOR: usize = 4;
 
+/// Keys that come before their values, at most: the last leaf is written anew for every lot.
+const KEYS_AT_ONCE: usize = 128;
+
 /// How long an opening waits for the one before to let go.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(1);
@@ -143,12 +146,15 @@ impl SledDb {
     /// A leaf is written anew when it has more than 16 keys or ten changes. So the keys come first, alone: by the time
     /// a value comes, its leaf has split as often as it will, and it has fewer keys than would be too many changes.
     pub(crate) fn insert_new(&self, values: &[KeyValue]) -> Result<(), StorageError> {
-        for (key, value) in values {
-            self.check(value)?;
-            guard(&self.dir, "insert into", || self.db.insert(key, &[]))?;
+        for lot in values.chunks(KEYS_AT_ONCE) {
+            for (key, value) in lot {
+                self.check(value)?;
+                guard(&self.dir, "insert into", || self.db.insert(key, &[]))?;
+            }
+            self.relieve(self.max_value())?;
+            lot.iter().try_for_each(|(key, value)| self.insert(key, value))?;
         }
-        self.relieve(self.max_value())?;
-        values.iter().try_for_each(|(key, value)| self.insert(key, value))
+        Ok(())
     }
 
     /// Removes a value; not durable yet.
@@ -209,6 +215,17 @@ impl SledDb {
             return Ok(());
         }
         Err(StorageError::ValueTooLarge { path: self.dir.clone(), bytes: value.len(), max: self.max_value() })
+    }
+}
+
+impl Drop for SledDb {
+    /// A database whose file cannot be written or synced panics when it is dropped, and again while that is cleaned up,
+    /// which would end the process before it has said why. Its memory is left instead.
+    fn drop(&mut self) {
+        let flushed = guard(&self.dir, "flush", || self.db.flush());
+        if flushed.is_err() || self.file.sync_all().is_err() {
+            std::mem::forget(self.db.clone());
+        }
     }
 }
 

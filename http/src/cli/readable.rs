@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 
 /// Types whose content is never shown.
 const SECRETS: [&str; 2] = ["Password", "SecretHash"];
+/// Fields that are: the provider's name of a card, and where a caller came from.
+const HIDDEN: [(&str, &str); 2] = [("Requested", "token"), ("Entry", "from")];
 /// A currency's code is stored as bytes.
 const CURRENCY: &str = "Currency";
 /// The envelope of personal data.
@@ -260,7 +262,9 @@ struct Fields {
 
 impl Fields {
     fn push<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Unwritable> {
-        self.fields.insert(key.to_owned(), value.serialize(Readable)?);
+        let hidden = HIDDEN.contains(&(self.name, key));
+        let value = if hidden { json!("hidden") } else { value.serialize(Readable)? };
+        self.fields.insert(key.to_owned(), value);
         Ok(())
     }
 
