@@ -208,7 +208,7 @@ def after_call(context, case, response):
 replaying = requests.Session()
 
 # Headers that any answer may have: RFC 9110 and 9112 say what they mean.
-USUAL = {"content-type", "content-length", "date", "connection", "vary", "cache-control", "allow"}
+USUAL = {"content-type", "content-length", "transfer-encoding", "date", "connection", "vary", "cache-control", "allow"}
 
 
 def documented(case, response):
