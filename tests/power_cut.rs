@@ -8,13 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use relampago_load::{Ledger, Mix, Rng, Sale, SalePlan, Until};
+use relampago_load::{Ledger, Rng, Sale};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::api::{adjust, commit, expect, product};
-use crate::support::{API_KEY, Shop, eventually, eventually_within, is_ci, is_long, scratch, seed};
+use crate::support::{Shop, eventually, eventually_within, is_ci, is_long, scratch, seed};
 
 const SKUS: [&str; 2] = ["BOLT", "SPARK"];
 const ROUNDS: u32 = 12;
@@ -118,22 +118,6 @@ pub(crate) fn disk(size: &str) -> Option<Disk> {
     }
 }
 
-fn load(shop: &Shop, seed: u64) -> SalePlan {
-    SalePlan {
-        target: shop.target.clone(),
-        skus: SKUS.map(String::from).to_vec(),
-        shoppers: 64,
-        adjusters: 2,
-        api_key: API_KEY.into(),
-        mix: Mix { cart: 30, two_skus: 33, pay: 40, cancel: 30 },
-        max_quantity: 3,
-        tokens: ["tok_approve", "tok_decline"].map(String::from).to_vec(),
-        until: Until::Stopped,
-        patience: PATIENCE,
-        seed,
-    }
-}
-
 /// The journal's last event, from the answer to a small write.
 async fn last_event(shop: &Shop, ledger: &Ledger) -> u64 {
     let answer = adjust(&mut shop.staff(), SKUS[0], 1).await;
@@ -168,7 +152,7 @@ async fn twelve_power_cuts_lose_nothing() {
         product(&mut shop.staff(), sku, "19.99", UNITS).await;
         ledger.stocked(sku, UNITS);
     }
-    let sale = Sale::new(load(&shop, seed), ledger.clone());
+    let sale = Sale::new(shop.sale(&SKUS, seed), ledger.clone());
     let mut running = JoinSet::new();
     let shoppers = sale.clone();
     running.spawn(async move { shoppers.run(|_| {}).await });

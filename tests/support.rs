@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use relampago_load::audit::Auditor;
-use relampago_load::{Client, Rng, Target};
+use relampago_load::{Client, Mix, Rng, SalePlan, Target, Until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -226,6 +226,24 @@ impl Shop {
     pub(crate) fn last_words(&self) -> String {
         let log = fs::read_to_string(self.log()).expect("the server's log");
         log.lines().rfind(|line| line.starts_with("relampago: ")).unwrap_or_default().to_owned()
+    }
+
+    /// 64 shoppers who buy in every way, pay, are declined and cancel, and two who change the stock, until they are
+    /// told to stop.
+    pub(crate) fn sale(&self, skus: &[&str], seed: u64) -> SalePlan {
+        SalePlan {
+            target: self.target.clone(),
+            skus: skus.iter().copied().map(String::from).collect(),
+            shoppers: 64,
+            adjusters: 2,
+            api_key: API_KEY.into(),
+            mix: Mix { cart: 30, two_skus: 33, pay: 40, cancel: 30 },
+            max_quantity: 3,
+            tokens: ["tok_approve", "tok_decline"].map(String::from).to_vec(),
+            until: Until::Stopped,
+            patience: Duration::from_secs(60),
+            seed,
+        }
     }
 
     /// A folder for whatever the test needs beside the data.

@@ -3,7 +3,8 @@
 //! One thread reads the journal some way behind its durable end, where orders and inventories stand in one order,
 //! and keeps what either says of the same units. It wakes no entity, takes nothing of a checkout's way (the last
 //! half second of the journal is read from memory, where it waits for the store behind the log) and does a bounded
-//! amount of work a look: little while the node is busy, so that it may fall behind, and more when it is not. Its
+//! amount of work a look: little while the node is busy, so that it may fall behind, and more when it is not; from the
+//! archive, where the journal may have been cut meanwhile, only then, and a whole file at a time. Its
 //! priority is a normal one all the same, since it holds the journal's locks for moments that others would wait for.
 
 mod ledger;

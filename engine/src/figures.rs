@@ -222,7 +222,10 @@ fn describe() {
     describe_gauge!("relampago_orders_listed", "Orders in the lists.");
     describe_gauge!("relampago_recovery_seconds", "How long the last recovery took.");
     describe_gauge!("relampago_failed", "1 once the engine cannot go on, mostly because of its disk.");
-    describe_counter!("relampago_panics_caught_total", "Panics in decisions, which changed nothing.");
+    describe_counter!(
+        "relampago_panics_caught_total",
+        "Panics in decisions and answers, which changed nothing."
+    );
     describe_queues();
     describe_crosscheck();
 }

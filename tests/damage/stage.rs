@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use relampago_load::{Ledger, Mix, Request, Rng, Sale, SalePlan, Until};
 use serde_json::Value;
 
 use crate::api::{expect, product, send, text};
 use crate::people_support::{PASSWORD, login, register};
-use crate::support::{API_KEY, Shop};
+use crate::support::Shop;
 
 const SKUS: [&str; 2] = ["BOLT", "SPARK"];
 const UNITS: i64 = 1_000_000;
@@ -127,19 +128,10 @@ pub(super) fn assert_helpful(words: &str, name: &str) {
 }
 
 async fn sell(shop: &Shop, ledger: &Ledger, rng: &mut Rng) {
-    let plan = SalePlan {
-        target: shop.target.clone(),
-        skus: SKUS.map(String::from).to_vec(),
-        shoppers: 16,
-        adjusters: 0,
-        api_key: API_KEY.into(),
-        mix: Mix { cart: 30, two_skus: 33, pay: 40, cancel: 20 },
-        max_quantity: 3,
-        tokens: vec!["tok_approve".to_owned(), "tok_decline".to_owned()],
-        until: Until::Orders(ORDERS_A_LIFE),
-        patience: std::time::Duration::from_secs(30),
-        seed: rng.below(u64::MAX),
-    };
+    let mix = Mix { cart: 30, two_skus: 33, pay: 40, cancel: 20 };
+    let (until, patience) = (Until::Orders(ORDERS_A_LIFE), Duration::from_secs(30));
+    let usual = shop.sale(&SKUS, rng.below(u64::MAX));
+    let plan = SalePlan { shoppers: 16, adjusters: 0, mix, until, patience, ..usual };
     Sale::new(plan, ledger.clone()).run(|_| {}).await;
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use relampago_load::{Ledger, Mix, Sale, SalePlan, Until};
+use relampago_load::{Ledger, Mix, Sale, SalePlan};
 use tokio::task::JoinSet;
 
 use super::Faults;
 use crate::api::product;
-use crate::support::{API_KEY, Shop, eventually, seed};
+use crate::support::{Shop, eventually, seed};
 
 pub(super) const SKUS: [&str; 2] = ["BOLT", "SPARK"];
 pub(super) const UNITS: i64 = 10_000_000;
@@ -51,19 +51,8 @@ const CASES: [Case; 14] = [
 ];
 
 pub(super) fn load(shop: &Shop, seed: u64) -> SalePlan {
-    SalePlan {
-        target: shop.target.clone(),
-        skus: SKUS.map(String::from).to_vec(),
-        shoppers: 32,
-        adjusters: 1,
-        api_key: API_KEY.into(),
-        mix: Mix { cart: 30, two_skus: 33, pay: 40, cancel: 20 },
-        max_quantity: 3,
-        tokens: ["tok_approve", "tok_decline"].map(String::from).to_vec(),
-        until: Until::Stopped,
-        patience: PATIENCE,
-        seed,
-    }
+    let mix = Mix { cart: 30, two_skus: 33, pay: 40, cancel: 20 };
+    SalePlan { shoppers: 32, adjusters: 1, mix, ..shop.sale(&SKUS, seed) }
 }
 
 /// The server's last words name the file and what to do.
