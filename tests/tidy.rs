@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{MetadataCommand, Package};
 
 /// The workspace crates that each crate may depend on, tests and build included; `None` is any.
-const IMPORTS: [(&str, Option<&[&str]>); 12] = [
-    ("relampago-actors", Some(&[])),
-    ("relampago-snapshots", Some(&[])),
+const IMPORTS: [(&str, Option<&[&str]>); 13] = [
+    ("relampago-compact", Some(&[])),
+    ("relampago-actors", Some(&["relampago-compact"])),
+    ("relampago-snapshots", Some(&["relampago-compact"])),
     ("relampago-config", Some(&[])),
     ("relampago-load", Some(&[])),
     ("relampago-baselines", Some(&[])),
@@ -21,6 +22,7 @@ const IMPORTS: [(&str, Option<&[&str]>); 12] = [
         "relampago-engine",
         Some(&[
             "relampago-actors",
+            "relampago-compact",
             "relampago-snapshots",
             "relampago-config",
             "relampago-gateways",
@@ -46,8 +48,17 @@ const IMPORTS: [(&str, Option<&[&str]>); 12] = [
 ];
 
 /// Everything the domain may depend on: data, hashes and errors; nothing that waits, reads or guesses.
-const DOMAIN_DEPENDENCIES: [&str; 8] =
-    ["blake3", "iso_currency", "rustc-hash", "serde", "smallvec", "thiserror", "proptest", "bincode"];
+const DOMAIN_DEPENDENCIES: [&str; 9] = [
+    "relampago-compact",
+    "blake3",
+    "iso_currency",
+    "rustc-hash",
+    "serde",
+    "smallvec",
+    "thiserror",
+    "proptest",
+    "bincode",
+];
 
 /// Dependencies with a home, and the crates that are their home.
 const HOMES: [(&str, &[&str]); 4] = [

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use rustc_hash::FxHashMap;
+use relampago_compact::CompactMap;
 use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Hold;
@@ -19,57 +20,66 @@ pub(super) struct Held {
     pub(super) valid_until: Millis,
 }
 
-/// Entries of at most this number are made room for before they are read: more has to be seen first.
-const MOST_EXPECTED: usize = 1 << 16;
-
-/// All that is held. 33 bytes an order, where ids as numbers would ask for 49: they are kept in pieces, which need no
-/// padding. Stored as a map from [`Hold`] to [`Held`].
+/// All that is held, 36 to 42 bytes an order: numbers are kept in pieces, which need no padding. Stored as a map from [`Hold`]
+/// to [`Held`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Holds(FxHashMap<Key, Units>);
+pub(super) struct Holds(CompactMap<Key, Units>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
-    order: [u32; 4],
-    attempt: u32,
+    order: [u16; 8],
+    attempt: [u16; 2],
 }
 
 /// Ids are hashes already: half of one is enough.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let [low, high, ..] = self.order;
-        state.write_u64(u64::from(high) << 32 | u64::from(low));
-        state.write_u32(self.attempt);
+        let [first, second, third, fourth, ..] = self.order.map(u64::from);
+        state.write_u64(first << 48 | second << 32 | third << 16 | fourth);
+        state.write_u16(self.attempt[0]);
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Units {
-    quantity: u32,
-    valid_until: [u32; 2],
+    quantity: [u16; 2],
+    /// The lower 48 bits, which last for 8,900 years.
+    valid_until: [u16; 3],
+}
+
+/// The end of time as it is kept.
+const LATEST: Millis = (1 << 48) - 1;
+
+/// The lower bits of a number, the lowest first.
+fn pieces<const N: usize>(number: u128) -> [u16; N] {
+    std::array::from_fn(|at| (number >> (16 * at)) as u16)
+}
+
+fn whole(pieces: &[u16]) -> u128 {
+    pieces.iter().rev().fold(0, |number, piece| number << 16 | u128::from(*piece))
 }
 
 impl From<Hold> for Key {
     fn from(Hold { order, attempt }: Hold) -> Self {
-        Self { order: [0, 32, 64, 96].map(|shift| (order.0 >> shift) as u32), attempt }
+        Self { order: pieces(order.0), attempt: pieces(attempt.into()) }
     }
 }
 
 impl From<Key> for Hold {
     fn from(Key { order, attempt }: Key) -> Self {
-        let order = order.iter().rev().fold(0, |id, part| id << 32 | u128::from(*part));
-        Self { order: Id(order), attempt }
+        Self { order: Id(whole(&order)), attempt: whole(&attempt) as u32 }
     }
 }
 
 impl From<Held> for Units {
     fn from(Held { quantity, valid_until }: Held) -> Self {
-        Self { quantity, valid_until: [valid_until as u32, (valid_until >> 32) as u32] }
+        Self { quantity: pieces(quantity.into()), valid_until: pieces(valid_until.min(LATEST).into()) }
     }
 }
 
 impl From<Units> for Held {
-    fn from(Units { quantity, valid_until: [low, high] }: Units) -> Self {
-        Self { quantity, valid_until: u64::from(high) << 32 | u64::from(low) }
+    fn from(Units { quantity, valid_until }: Units) -> Self {
+        Self { quantity: whole(&quantity) as u32, valid_until: whole(&valid_until) as Millis }
     }
 }
 
@@ -80,11 +90,11 @@ impl Holds {
 
     /// All that is held, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Hold, Held)> {
-        self.0.iter().map(|(key, units)| (Hold::from(*key), Held::from(*units)))
+        self.0.iter().map(|(key, units)| (Hold::from(key), Held::from(units)))
     }
 
     pub(super) fn contains(&self, hold: Hold) -> bool {
-        self.0.contains_key(&hold.into())
+        self.0.get(&hold.into()).is_some()
     }
 
     pub(super) fn insert(&mut self, hold: Hold, held: Held) {
@@ -98,7 +108,9 @@ impl Holds {
 
 impl Serialize for Holds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, units)| (Hold::from(*key), Held::from(*units))))
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        self.iter().try_for_each(|(hold, held)| map.serialize_entry(&hold, &held))?;
+        map.end()
     }
 }
 
@@ -114,8 +126,7 @@ impl<'de> Deserialize<'de> for Holds {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Holds, A::Error> {
-                let expected = entries.size_hint().unwrap_or(0).min(MOST_EXPECTED);
-                let mut holds = Holds(FxHashMap::with_capacity_and_hasher(expected, Default::default()));
+                let mut holds = Holds::default();
                 while let Some((hold, held)) = entries.next_entry()? {
                     holds.insert(hold, held);
                 }
@@ -136,7 +147,7 @@ mod tests {
     #[test]
     fn what_is_held_is_found_as_it_was() {
         let mut holds = Holds::default();
-        let held = Held { quantity: u32::MAX, valid_until: Millis::MAX - 1 };
+        let held = Held { quantity: u32::MAX, valid_until: LATEST };
         let hold = |order, attempt| Hold { order: Id(order), attempt };
         let ids = [0, 1, u128::MAX, 1 << 64, 1 << 127, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef];
         for id in ids {
@@ -166,6 +177,13 @@ mod tests {
 
     #[test]
     fn it_takes_no_more_room_than_it_says() {
-        assert_eq!(size_of::<(Key, Units)>() + 1, 33);
+        assert_eq!(size_of::<(Key, Units)>(), 30);
+    }
+
+    #[test]
+    fn what_lasts_for_ever_lasts_for_as_long_as_can_be_kept() {
+        let (mut holds, hold) = (Holds::default(), Hold { order: Id(1), attempt: 1 });
+        holds.insert(hold, Held { quantity: 1, valid_until: Millis::MAX });
+        assert_eq!(holds.remove(hold), Some(Held { quantity: 1, valid_until: LATEST }));
     }
 }

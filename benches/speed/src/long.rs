@@ -7,12 +7,16 @@ use crate::probe::{ENDLESS, HOT, Kind, MANY, Probe, add_products, measure, place
 use crate::server::{Server, Stage};
 use crate::spread::Spread;
 use crate::template::Template;
-use crate::{SpeedError, disk};
+use crate::{SpeedError, disk, pause};
 
 /// Throughput is measured so often in each state of the shop.
 const WINDOWS: usize = 3;
 /// The engine stores what has changed every ten seconds, and unloads what was idle for a minute.
 const SETTLE_WITHIN: Duration = Duration::from_secs(600);
+/// The server gives freed memory back after ten seconds.
+const FREED_WITHIN: Duration = Duration::from_secs(12);
+/// With so few events in it the journal has been cut, and what a sale needed for it is given back.
+const CUT_JOURNAL: f64 = 250_000.0;
 /// Memory is compared with that after so many orders or carts.
 const WARM_UP_ORDERS: u64 = 50_000;
 const WARM_UP_CARTS: u64 = 2_000;
@@ -123,12 +127,15 @@ pub(crate) fn settle(server: &Server) -> Result<(), SpeedError> {
     server.wait_for("relampago_snapshots_waiting", 0.0, SETTLE_WITHIN)
 }
 
-/// Waits until all orders are stored and none is live.
+/// Waits until all orders are stored, none is live and the journal is cut.
 fn settle_orders(server: &Server) -> Result<(), SpeedError> {
     settle(server)?;
     server.wait_for("relampago_actors_live{kind=\"order\"}", 0.0, SETTLE_WITHIN)?;
+    server.wait_for("relampago_journal_live_events", CUT_JOURNAL, SETTLE_WITHIN)?;
     // Unloading may have stored something once more.
-    settle(server)
+    settle(server)?;
+    pause(FREED_WITHIN);
+    Ok(())
 }
 
 fn add_carts(server: &Server, count: u64) -> Result<(), SpeedError> {

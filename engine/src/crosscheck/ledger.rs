@@ -6,6 +6,7 @@
 
 use relampago_actors::order::{self, Stage};
 use relampago_actors::{Address, Id, Sequence, inventory};
+use relampago_compact::CompactMap;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -157,7 +158,7 @@ pub(crate) struct Ledger {
     by_inventory: FxHashMap<Id, u32>,
     claims: FxHashMap<Key, Claim>,
     /// By half of the order's id. An order stands here or among the claims.
-    quiet: FxHashMap<u64, Quiet>,
+    quiet: CompactMap<u64, Quiet>,
     /// Units reserved that no order's try had asked for.
     strays: FxHashMap<(u32, Hold), u32>,
     /// What recovery found in the inventories, until [`Ledger::open`].
@@ -213,8 +214,8 @@ impl Ledger {
         self.claims.retain(|_, claim| !claim.is_done());
         for (order, claim) in assumed {
             match Quiet::of(&claim) {
-                Some(quiet) => drop(self.quiet.insert(order[1], quiet)),
-                None => drop(self.claims.insert(order, claim)),
+                Some(quiet) => _ = self.quiet.insert(order[1], quiet),
+                None => _ = self.claims.insert(order, claim),
             }
         }
         self.quiet

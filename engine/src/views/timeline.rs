@@ -5,6 +5,9 @@ use relampago_actors::{Id, Millis};
 /// Entries of a full chunk: an insertion moves half of one at most, as a rule the few behind the newest.
 const CHUNK: usize = 512;
 
+/// A chunk that was thought to be settled is given room for so many entries.
+const GROWN_BY: usize = 32;
+
 /// A time and an id, as bytes that sort as the two do: neither asks for an alignment, so none is padded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key([u8; 24]);
@@ -68,12 +71,14 @@ impl Timeline {
         };
         self.len += 1;
         if chunk.len() < CHUNK {
+            make_room(chunk);
             chunk.insert(place, Entry { key, value });
             return;
         }
         if place == CHUNK
             && let Some(next) = self.chunks.get_mut(at + 1).filter(|next| next.len() < CHUNK)
         {
+            make_room(next);
             next.insert(0, Entry { key, value });
             return;
         }
@@ -90,6 +95,10 @@ impl Timeline {
             upper.insert(place - from, Entry { key, value });
         }
         self.chunks.insert(at + 1, upper);
+        // What comes a little late may still go into the chunk before the last. Those in front of it keep no room.
+        if let Some(settled) = at.checked_sub(1).filter(|_| is_last) {
+            self.chunks[settled].shrink_to_fit();
+        }
     }
 
     /// Keys below `end`, or all, from the last one on.
@@ -106,6 +115,13 @@ impl Timeline {
     fn chunk_of(&self, key: Key) -> Option<usize> {
         let behind = self.chunks.partition_point(|chunk| chunk[0].key <= key);
         (!self.chunks.is_empty()).then(|| behind.saturating_sub(1))
+    }
+}
+
+/// For one entry more: doubling would leave a third of all chunks empty.
+fn make_room(chunk: &mut Vec<Entry>) {
+    if chunk.len() == chunk.capacity() {
+        chunk.reserve_exact((CHUNK - chunk.len()).min(GROWN_BY));
     }
 }
 
@@ -132,14 +148,16 @@ mod tests {
 
     #[test]
     fn what_comes_about_in_order_fills_its_chunks() {
-        for out_of_order in [1, 2, 40] {
+        for out_of_order in [1, 2, 40, 300] {
             let mut timeline = Timeline::default();
             // Every so many in reverse.
             let numbers = (0..20 * CHUNK as u64)
                 .map(|n| n / out_of_order * out_of_order + out_of_order - 1 - n % out_of_order);
             numbers.for_each(|n| timeline.insert(key(n), 0));
-            assert!(timeline.chunks.len() <= 22, "{} chunks", timeline.chunks.len());
+            assert!(timeline.chunks.len() <= 24, "{} chunks", timeline.chunks.len());
             assert!(timeline.len() >= 20 * CHUNK);
+            let room: usize = timeline.chunks.iter().map(Vec::capacity).sum();
+            assert!(room <= timeline.len() + 2 * CHUNK, "room for {room}");
         }
     }
 
