@@ -51,6 +51,7 @@ pub(crate) struct Shop {
     data: PathBuf,
     settings: Vec<(&'static str, String)>,
     environment: Vec<(&'static str, String)>,
+    binary: PathBuf,
     server: Option<Server>,
     scratch: TempDir,
     _turn: Turn,
@@ -91,6 +92,7 @@ impl Shop {
             data: scratch.path().join("data"),
             settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             environment: Vec::new(),
+            binary: binary().to_owned(),
             server: None,
             scratch,
             _turn: turn,
@@ -140,6 +142,11 @@ impl Shop {
     /// Sets a variable of the environment in which the server runs from its next start on.
     pub(crate) fn run_with(&mut self, name: &'static str, value: &str) {
         self.environment.push((name, value.to_owned()));
+    }
+
+    /// Runs another build of the server from its next start on.
+    pub(crate) fn run_as(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.binary);
     }
 
     /// Waits until the server has ended by itself.
@@ -205,7 +212,7 @@ impl Shop {
 
     async fn spawn(&self) -> Result<Server, ExitStatus> {
         let log = File::options().create(true).append(true).open(self.log()).expect("open the server's log");
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         command.args(["serve", "--addr", "127.0.0.1:0", "--data"]).arg(&self.data);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RELAMPAGO_")) {
             command.env_remove(name);
@@ -293,24 +300,29 @@ pub(crate) fn binary() -> &'static Path {
         if let Some(given) = std::env::var_os("RELAMPAGO_BINARY") {
             return given.into();
         }
-        let mut build = Build::new(env!("CARGO"));
-        build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
-        build.args(["build", "--package", "relampago-http", "--bin", "relampago"]);
-        build.arg("--message-format=json-render-diagnostics");
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let output = build.stderr(Stdio::inherit()).output().expect("run cargo");
-        assert!(output.status.success(), "the server does not build");
-        executable(&output.stdout).expect("cargo names the binary")
+        build("relampago", &[])
     })
 }
 
-fn executable(messages: &[u8]) -> Option<PathBuf> {
+/// Builds a binary of the server's package in the profile of this test.
+pub(crate) fn build(name: &str, features: &[&str]) -> PathBuf {
+    let mut build = Build::new(env!("CARGO"));
+    build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    build.args(["build", "--package", "relampago-http", "--bin", name, "--features", &features.join(",")]);
+    build.arg("--message-format=json-render-diagnostics");
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let output = build.stderr(Stdio::inherit()).output().expect("run cargo");
+    assert!(output.status.success(), "the server does not build");
+    executable(&output.stdout, name).expect("cargo names the binary")
+}
+
+fn executable(messages: &[u8], name: &str) -> Option<PathBuf> {
     let messages = messages.split(|byte| *byte == b'\n');
     let mut artifacts = messages.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
     artifacts.find_map(|message| {
-        let ours = message["target"]["name"] == "relampago";
+        let ours = message["target"]["name"] == name;
         message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
     })
 }

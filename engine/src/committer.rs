@@ -185,9 +185,13 @@ impl Committer {
         let mut released = Vec::new();
         while let Some(batch) = self.collect() {
             let (last, began) = (batch.last(), Instant::now());
+            #[cfg(any(test, feature = "injection"))]
+            crate::injection::fall(crate::injection::At::Appending, None);
             if let Err(error) = journal.append(batch) {
                 return self.fail(&error);
             }
+            #[cfg(any(test, feature = "injection"))]
+            crate::injection::fall(crate::injection::At::Appended, None);
             self.commits.record(began.elapsed());
             self.advance(last, &mut released);
         }

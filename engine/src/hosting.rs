@@ -212,9 +212,13 @@ impl<E: Hostable> Live<E> {
     }
 
     fn decide(&self, input: Input, cx: &Context<'_>) -> Option<Decision<E>> {
+        #[cfg(any(test, feature = "injection"))]
+        crate::injection::fall(crate::injection::At::Deciding, self.at);
         #[cfg(test)]
-        for at in [crate::restart::At::Deciding, crate::restart::At::DecidingFor(cx.by)] {
-            crate::restart::fall(at, self.at);
+        crate::injection::fall(crate::injection::At::DecidingFor(cx.by), self.at);
+        #[cfg(feature = "injection")]
+        if let Input::Message(message) = &input {
+            crate::injection::fall_over(message, self.at);
         }
         #[cfg(test)]
         let input = crate::rules::misunderstood(self.at, input);
@@ -234,19 +238,19 @@ impl<E: Hostable> Live<E> {
     ) -> Result<(), Unrecordable> {
         let count = events.len();
         let first = record::submit(self.at, now, E::EVENT, &events, node)?;
-        #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Submitted, self.at);
+        #[cfg(any(test, feature = "injection"))]
+        crate::injection::fall(crate::injection::At::Submitted, self.at);
         for (sequence, event) in (first..).zip(events) {
-            #[cfg(test)]
-            crate::restart::fall(crate::restart::At::Applying, self.at);
+            #[cfg(any(test, feature = "injection"))]
+            crate::injection::fall(crate::injection::At::Applying, self.at);
             E::count(&event, &node.figures);
             self.state.apply(event, Stamp { sequence, at: now });
         }
         self.sequence = first + count as u64 - 1;
         self.state.project(self.at, self.sequence, &mut self.handle, node);
         self.schedule(node);
-        #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Applied, self.at);
+        #[cfg(any(test, feature = "injection"))]
+        crate::injection::fall(crate::injection::At::Applied, self.at);
         Ok(())
     }
 
@@ -316,8 +320,8 @@ impl<E: Hostable> Live<E> {
     }
 
     fn find_answer(&self, ask: &E::Ask, cx: &Context<'_>) -> Option<Result<Reply, Rejection>> {
-        #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Answering, self.at);
+        #[cfg(any(test, feature = "injection"))]
+        crate::injection::fall(crate::injection::At::Answering, self.at);
         self.state.answer(ask, cx)
     }
 
@@ -412,8 +416,8 @@ impl<E: Hostable> Hosted for Live<E> {
 
     fn replay(&mut self, record: &[u8], stamp: Stamp) -> Result<(), CodecError> {
         let event = E::event(record)?;
-        #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Applying, self.at);
+        #[cfg(any(test, feature = "injection"))]
+        crate::injection::fall(crate::injection::At::Applying, self.at);
         self.state.apply(event, stamp);
         self.sequence = stamp.sequence;
         Ok(())

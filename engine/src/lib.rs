@@ -14,6 +14,7 @@
 //! | `snapshotter`, `recovery` | memory to disk, and back |
 //! | `views` | read models |
 //! | `fuzzing` | for fuzzing alone: the readers of stored records |
+//! | `injection` | for tests alone: panics on order |
 //! | `sync` | locks and atomics that tests let a model checker take the place of |
 //! | `backup` | the running node as a stream, and from there to a data folder |
 //! | [`check()`], [`inspect()`] | verify a data folder at rest, and show an entity of it |
@@ -34,6 +35,8 @@ pub mod fuzzing;
 #[cfg(test)]
 mod golden;
 mod hosting;
+#[cfg(any(test, feature = "injection"))]
+mod injection;
 mod inspect;
 mod letters;
 #[cfg(test)]
@@ -58,6 +61,7 @@ mod sync;
 mod views;
 mod watch;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -157,7 +161,12 @@ impl Engine {
         let number = permit.number();
         let (asker, answer) = Asker::new(permit);
         let input = Input::Message(message);
-        node.region.deliver(Envelope { to, input, asker: Some(asker), depends: 0, by, trace }, node);
+        let envelope = Envelope { to, input, asker: Some(asker), depends: 0, by, trace };
+        // A panic on the way drops the asker, so that who waits learns that nobody knows; their connection lives on.
+        if catch_unwind(AssertUnwindSafe(|| node.region.deliver(envelope, node))).is_err() {
+            tracing::error!(entity = ?to, trace_id = trace.field(), "a command could not be delivered");
+            node.figures.panics.increment(1);
+        }
         Ok(Asked::new(number, answer, Arc::clone(&node.admitted)))
     }
 

@@ -204,8 +204,8 @@ pub(crate) async fn listen(node: std::sync::Weak<Node>, mut late: mpsc::Receiver
     while let Some(LateAnswer { payment, asked, answer }) = late.recv().await {
         let Some(node) = node.upgrade() else { return };
         let (to, message) = payment_answer(payment, asked, answer);
-        #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Listening, to);
+        #[cfg(any(test, feature = "injection"))]
+        crate::injection::fall(crate::injection::At::Listening, to);
         node.region.deliver(Envelope::own(to, Input::Message(message)), &node);
     }
 }

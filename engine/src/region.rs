@@ -163,8 +163,8 @@ impl Region {
                 Origin::Rebuild(broken) => broken.uncovered,
             };
             let rebuilt = matches!(origin, Origin::Rebuild(_));
-            #[cfg(test)]
-            crate::restart::fall(crate::restart::At::Activating, at);
+            #[cfg(any(test, feature = "injection"))]
+            crate::injection::fall(crate::injection::At::Activating, at);
             let gate = Arc::new(Gate::new(at, node.clock.now(), uncovered));
             // If it died while it was free another one is taken.
             if let Err(ShellMessage::Host { first, .. }) =
@@ -223,8 +223,8 @@ impl Region {
                 }
             }
         }
-        #[cfg(test)]
-        crate::restart::fall(crate::restart::At::Retiring, gate.at);
+        #[cfg(any(test, feature = "injection"))]
+        crate::injection::fall(crate::injection::At::Retiring, gate.at);
         true
     }
 

@@ -1,10 +1,9 @@
-//! What happens when an entity's code fails: panics are injected at the places that matter.
+//! What happens when an entity's code fails.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use relampago_actors::keys::KeyTag;
 use relampago_actors::line::{ProductRef, Wanted};
 use relampago_actors::money::Currency;
@@ -12,79 +11,13 @@ use relampago_actors::order::{self, Buyer, Source};
 use relampago_actors::{Address, Id, Message, Party, Reply, inventory, product};
 use relampago_config::{Flags, Settings};
 
+use crate::injection::{At, Happening, let_fall};
 use crate::{Answered, AskError, Engine};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Of this test alone.
 const SKU: &str = "FALLING";
-
-/// What happens next, where, and to whom.
-static NEXT: Mutex<Vec<(At, Address, Happening)>> = Mutex::new(Vec::new());
-
-/// Where something can be made to happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum At {
-    /// Before anything has happened.
-    Deciding,
-    /// The same, for what comes in one name alone.
-    DecidingFor(Party),
-    /// The events are in the commit queue and not in memory.
-    Submitted,
-    /// One event is about to be made true.
-    Applying,
-    /// The events are true and nothing was sent.
-    Applied,
-    /// Everything was sent; only the answer is left to find.
-    Answering,
-    /// The entity is about to become live.
-    Activating,
-    /// Its state rests, and it is still live.
-    Retiring,
-    /// Its deadline has passed.
-    Waking,
-    /// It is looked after.
-    Sweeping,
-    /// The provider has said something unasked.
-    Listening,
-}
-
-/// What can be made to happen.
-pub(crate) enum Happening {
-    /// The code there panics.
-    Panic,
-    /// It does so again and again.
-    PanicAlways,
-    /// Something comes between.
-    Run(Box<dyn FnOnce() + Send>),
-}
-
-/// Makes something happen once. Addresses tell tests that run at the same time apart.
-pub(crate) fn let_fall(at: At, whom: Address, what: Happening) {
-    NEXT.lock().push((at, whom, what));
-}
-
-/// Whether something is still to happen to an entity.
-pub(crate) fn is_to_fall(whom: Address) -> bool {
-    NEXT.lock().iter().any(|(_, who, _)| *who == whom)
-}
-
-/// Panics, or does what else was asked for.
-pub(crate) fn fall(at: At, whom: Address) {
-    let hit = {
-        let mut next = NEXT.lock();
-        let position = next.iter().position(|(when, who, _)| (*when, *who) == (at, whom));
-        position.map(|position| match next[position].2 {
-            Happening::PanicAlways => Happening::PanicAlways,
-            _ => next.swap_remove(position).2,
-        })
-    };
-    match hit {
-        Some(Happening::Panic | Happening::PanicAlways) => panic!("injected: {whom:?} falls while {at:?}"),
-        Some(Happening::Run(what)) => what(),
-        None => {}
-    }
-}
 
 async fn start(dir: &Path) -> Engine {
     let flags = Flags { addr: None, data: Some(dir.to_owned()) };

@@ -41,8 +41,8 @@ pub(crate) async fn wake(node: Weak<Node>) {
         let crowded = node.region.live_count() > 2 * node.limits.resident;
         let room = if crowded { WOKEN_WHEN_CROWDED } else { WOKEN_A_TICK };
         for to in node.deadlines.due(node.clock.now(), room) {
-            #[cfg(test)]
-            crate::restart::fall(crate::restart::At::Waking, to);
+            #[cfg(any(test, feature = "injection"))]
+            crate::injection::fall(crate::injection::At::Waking, to);
             node.region.deliver(Envelope::own(to, Input::Deadline), &node);
         }
     }
@@ -86,8 +86,8 @@ fn idle_limit(live: &[Seen], node: &Node) -> u64 {
 /// Does what has come due for one entity; its state is stored `due` events after the first that its snapshot lacks.
 fn look_after(seen: &Seen, idle_ms: u64, due: u64, node: &Node) {
     let at = seen.gate.at;
-    #[cfg(test)]
-    crate::restart::fall(crate::restart::At::Sweeping, at);
+    #[cfg(any(test, feature = "injection"))]
+    crate::injection::fall(crate::injection::At::Sweeping, at);
     if !seen.quiet && seen.idle_ms >= node.limits.redrive.as_millis() as u64 {
         let redrive = Envelope::own(at, Input::Redrive);
         node.region.nudge(at, ShellMessage::Deliver(Box::new(redrive)));

@@ -10,6 +10,9 @@
 //! - It can lock itself up: shrinking its file is a task for its pool of seven threads, and all seven may wait,
 //!   with full buffers, for a lock whose holder waits for that task. So [`SledDb`] flushes after every quarter
 //!   of a segment, which keeps the buffers on their way to the file few.
+//! - It writes a summary of its file when it is opened, under a name that it gives up once it is whole. One that was
+//!   interrupted there, by a full disk or a kill, takes the unfinished summary for damage the next time. So that is
+//!   removed before: the file itself tells all of it.
 //! - `apply_batch` takes a lock that all databases of a process share, and its first call slows every later one
 //!   down. It is not used: what belongs together is written in an order that recovery can tell apart.
 
@@ -40,6 +43,10 @@ const UNFLUSHED_DIVISOR: usize = 4;
 
 /// Keys that come before their values, at most: the last leaf is written anew for every lot.
 const KEYS_AT_ONCE: usize = 128;
+
+/// How the names of sled's summaries begin, and end while they are written.
+const SUMMARY: &str = "snap.";
+const UNFINISHED: &str = ".generating";
 
 /// How long an opening waits for the one before to let go.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -95,6 +102,7 @@ impl SledDb {
         let file_path = dir.join("db");
         if file_path.exists() {
             wait_for_lock(&file_path)?;
+            remove_unfinished(dir)?;
             read_from_disk(disk, &file_path)?;
         }
         let db = guard(dir, "open", || {
@@ -222,11 +230,17 @@ impl Drop for SledDb {
     /// A database whose file cannot be written or synced panics when it is dropped, and again while that is cleaned up,
     /// which would end the process before it has said why. Its memory is left instead.
     fn drop(&mut self) {
+        // The system tells a descriptor of an error once: ours was told of this one, and sled's may still be.
+        let told = self.broken.get_mut().as_ref().is_some_and(is_of_the_system);
         let flushed = guard(&self.dir, "flush", || self.db.flush());
-        if flushed.is_err() || self.file.sync_all().is_err() {
+        if told || flushed.is_err() || self.file.sync_all().is_err() {
             std::mem::forget(self.db.clone());
         }
     }
+}
+
+fn is_of_the_system(error: &StorageError) -> bool {
+    matches!(error, StorageError::Io { source, .. } if source.raw_os_error().is_some())
 }
 
 /// Runs a call of sled and turns a panic into an error.
@@ -252,6 +266,18 @@ fn refuse_blobs(dir: &Path) -> Result<(), StorageError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StorageError::io("read", path)(error)),
     }
+}
+
+/// Removes the summaries that an opening before did not finish.
+fn remove_unfinished(dir: &Path) -> Result<(), StorageError> {
+    for entry in fs::read_dir(dir).map_err(StorageError::io("read", dir))? {
+        let path = entry.map_err(StorageError::io("read", dir))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(SUMMARY) && name.ends_with(UNFINISHED) {
+            fs::remove_file(&path).map_err(StorageError::io("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Waits until nobody holds the database. After a close in this process, threads of sled's pool hold it for

@@ -28,7 +28,7 @@ pub(crate) use segment::{Layout, Segment, probe_direct_io, segment_paths};
 
 use self::{
     buffer::AlignedBuffer,
-    record::{RECORD_HEADER_BYTES, RecordHeader},
+    record::{PADDING_BYTES, RECORD_HEADER_BYTES, RecordHeader},
 };
 use crate::{StorageError, journal::Batch, journal::Sequence, mark::Mark};
 
@@ -89,7 +89,8 @@ impl Wal {
             generation: self.generation,
             journal_id: self.layout.journal_id,
         };
-        let bytes = self.buffer.fill(&header.encode(&batch.bytes), &batch.bytes);
+        let header = header.encode(&batch.bytes);
+        let bytes = self.buffer.fill(&header, &batch.bytes, RecordHeader::padding(&header));
         active.segment.write(&self.layout, bytes, active.offset)?;
         let start = Instant::now();
         active.segment.sync(&self.layout)?;
@@ -109,7 +110,7 @@ impl Wal {
         let segment = self.pool.take()?;
         let generation = self.generation + 1;
         let header = segment::encode_header(&self.layout, generation, first);
-        segment.write(&self.layout, self.buffer.fill(&header, &[]), 0)?;
+        segment.write(&self.layout, self.buffer.fill(&header, &[], [0; PADDING_BYTES]), 0)?;
         segment.sync(&self.layout)?;
         let mut mark = self.mark.lock();
         let now = mark.now();

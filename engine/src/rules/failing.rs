@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::asking::{
     Question, ask, held_back, order, place, product, status, stock, units, until, until_units,
 };
-use crate::restart::{At, Happening, let_fall};
+use crate::injection::{At, Happening, let_fall};
 use crate::start::twin::Twin;
 use crate::{Answered, AskError, Engine, OrderQuery};
 

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use relampago_actors::{Address, Id, Message, order};
 
 use super::asking::{ask, order, place, product, status, units, until};
+use crate::injection::{At, Happening, let_fall};
 use crate::region::{Envelope, Input};
-use crate::restart::{At, Happening, let_fall};
 use crate::start::twin::Twin;
 
 /// A placed order leaves memory with every answer. Here a second question comes while the first is answered.

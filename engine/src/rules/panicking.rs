@@ -15,7 +15,7 @@ use super::asking::{
     until_units,
 };
 use super::failing::reason;
-use crate::restart::{At, Happening, is_to_fall, let_fall};
+use crate::injection::{At, Happening, is_to_fall, let_fall};
 use crate::start::twin::Twin;
 use crate::{Answered, AskError, Engine};
 
@@ -24,16 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What dies or fails is asked for again soon.
 const REDRIVEN: (&str, &str) = ("ENGINE__REDRIVE_INTERVAL", "20ms");
 
-/// Asks under the same key until somebody knows. A panic in the asking task itself is one more way not to know.
+/// Asks under the same key until somebody knows.
 async fn insist(engine: &Engine, question: Question) -> Answered {
     let until = Instant::now() + PATIENCE;
     loop {
-        let mut asked = JoinSet::new();
-        asked.spawn(ask(engine, question.clone()));
-        match asked.join_next().await.unwrap() {
-            Ok(Ok(answered)) => return answered,
-            Ok(Err(AskError::OutcomeUnknown)) | Err(_) => {}
-            Ok(Err(other)) => panic!("{question:?}: {other:?}"),
+        match ask(engine, question.clone()).await {
+            Ok(answered) => return answered,
+            Err(AskError::OutcomeUnknown) => {}
+            Err(other) => panic!("{question:?}: {other:?}"),
         }
         assert!(Instant::now() < until, "nobody ever knows of {question:?}");
     }

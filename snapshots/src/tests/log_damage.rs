@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::support::{NEVER, batch, copy, expect, fill, flip, open, options, refusal, wait_for_segments};
+use super::support::{
+    NEVER, batch, batch_of, copy, expect, fill, flip, open, options, refusal, wait_for_segments,
+};
 use crate::{DiskJournal, Journal, StorageError, disk::Disk};
 
 const BLOCK: usize = 4096;
@@ -54,7 +56,7 @@ fn a_tail_torn_anywhere_is_dropped() {
         let path = segment(&image);
         let whole = fs::read(&path).unwrap();
         assert_eq!(recovers(&image, &path, &whole), (240, false));
-        let length = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count() - LAST_RECORD;
+        let length = record_bytes(&whole[LAST_RECORD..]);
         assert!(length > 2 * BLOCK);
         for cut in (0..length).step_by(512) {
             let mut torn = whole.clone();
@@ -145,11 +147,60 @@ fn a_segment_of_the_first_form_is_read() {
     assert_eq!(recovers(&image, &path, &bytes), (240, false));
 }
 
+/// Header and payload of the record that `bytes` begin with.
+fn record_bytes(bytes: &[u8]) -> usize {
+    64 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize
+}
+
 /// Makes the checksum of a record fit.
 fn seal(record: &mut [u8]) {
-    let length = u32::from_le_bytes(record[12..16].try_into().unwrap()) as usize;
-    let checksum = crc32fast::hash(&record[12..64 + length]);
+    let checksum = crc32fast::hash(&record[12..record_bytes(record)]);
     record[8..12].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Older builds filled the last block of a record with zeros.
+#[test]
+fn a_record_that_ends_in_zeros_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = killed(&Disk::default(), dir.path());
+    let path = segment(&image);
+    let mut bytes = fs::read(&path).unwrap();
+    let ends = LAST_RECORD + record_bytes(&bytes[LAST_RECORD..]);
+    assert!(bytes[ends..ends.next_multiple_of(BLOCK)].iter().any(|byte| *byte != 0));
+    bytes[ends..ends.next_multiple_of(BLOCK)].fill(0);
+    bytes[LAST_RECORD + 28] = 0;
+    seal(&mut bytes[LAST_RECORD..]);
+    assert_eq!(recovers(&image, &path, &bytes), (240, false));
+}
+
+/// One bit is all that the record lacks; whether its sector was written is what counts.
+#[test]
+fn a_sector_of_one_bit_that_was_not_written_was_torn() {
+    const SECTOR: usize = 512;
+    let dir = tempfile::tempdir().unwrap();
+    let live = dir.path().join("live");
+    let (journal, _) = DiskJournal::open_on(&Disk::default(), &options(&live, NEVER)).unwrap();
+    fill(&journal, 9, 10);
+    // One event, whose last byte is the first of a sector.
+    let mut event = vec![7; SECTOR - 64 - 4 + 1];
+    *event.last_mut().unwrap() = 1;
+    journal.append(batch_of(91, std::iter::once(event))).unwrap();
+    wait_for_segments(&journal, 2);
+    let image = dir.path().join("killed");
+    copy(&live, &image);
+    let path = segment(&image);
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(record_bytes(&whole[LAST_RECORD..]), SECTOR + 1);
+
+    let mut torn = whole.clone();
+    torn[LAST_RECORD + SECTOR..][..SECTOR].fill(0);
+    assert_eq!(recovers(&image, &path, &torn), (90, true));
+
+    let mut rotten = whole;
+    rotten[LAST_RECORD + SECTOR] = 0;
+    fs::write(&path, rotten).unwrap();
+    let text = refusal(&image).to_string();
+    assert!(text.contains("a bit of its last record has flipped"), "{text}");
 }
 
 #[test]
@@ -176,7 +227,7 @@ fn a_flipped_bit_in_the_last_record_is_refused() {
     let image = killed(&Disk::default(), dir.path());
     let path = segment(&image);
     let whole = fs::read(&path).unwrap();
-    let length = whole.len() - whole.iter().rev().take_while(|byte| **byte == 0).count() - LAST_RECORD;
+    let length = record_bytes(&whole[LAST_RECORD..]);
     // Magic, version, checksum, length, first, count, generation, journal id, and the payload to its end.
     for offset in [0, 4, 8, 12, 16, 24, 32, 40, 64, 5000, length - 1] {
         let scratch = tempfile::tempdir().unwrap();

@@ -123,3 +123,27 @@ fn what_is_new_is_written_once() {
     // Less than the four times that is written: freed room is used again.
     assert!(2 * one_by_one > 3 * together, "{one_by_one} and {together}");
 }
+
+/// As a full disk or a kill leaves it in the middle of an opening.
+#[test]
+fn a_summary_that_sled_did_not_finish_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path(), NEVER);
+    fill(&journal, 3, 10);
+    drop(journal);
+    let store = DiskStore::open(store_options(dir.path())).unwrap();
+    store.put(vec![snapshot(1, 5, 100)]).unwrap();
+    drop(store);
+    for (folder, unfinished) in [("journal", &b""[..]), ("journal", b"half of one"), ("snapshots", b"")] {
+        let path = dir.path().join(folder).join("snap.7FFFFFFFFFFFFFFF.generating");
+        std::fs::write(&path, unfinished).unwrap();
+        let (journal, report) = open(dir.path(), NEVER);
+        assert_eq!(report.last, 30);
+        expect(&journal, 1..=30);
+        drop(journal);
+        let store = DiskStore::open(store_options(dir.path())).unwrap();
+        assert!(store.get(&key(1)).unwrap().is_some());
+        drop(store);
+        assert!(!path.exists(), "{folder}");
+    }
+}

@@ -5,12 +5,19 @@ use crate::journal::{Batch, Sequence};
 const MAGIC: [u8; 4] = *b"RLPR";
 const VERSION: u8 = 1;
 
-/// `magic 4, version 1, zeros 3, crc32 4, payload length 4, first 8, count 4, zeros 4, generation 8,
+/// `magic 4, version 1, zeros 3, crc32 4, payload length 4, first 8, count 4, padding 1, zeros 3, generation 8,
 /// journal id 16`, zeros to 64. The checksum covers what follows it and the payload.
 pub(super) const RECORD_HEADER_BYTES: usize = 64;
 /// Where the checksum stands, and where what it covers begins.
 pub(super) const CHECKSUM_AT: usize = 8;
 pub(super) const CHECKED_FROM: usize = 12;
+
+/// What fills the last block behind the payload: zeros in logs of older builds, now the checksum over and over. That is
+/// not what stood there before, be it zeros or another record, so it tells a sector that was written from one that was
+/// not.
+const PADDING_AT: usize = 28;
+const PADDED_WITH_CHECKSUM: u8 = 1;
+pub(super) const PADDING_BYTES: usize = 4;
 
 /// What stands in front of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +39,20 @@ impl RecordHeader {
         bytes[12..16].copy_from_slice(&self.length.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.first.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.count.to_le_bytes());
+        bytes[PADDING_AT] = PADDED_WITH_CHECKSUM;
         bytes[32..40].copy_from_slice(&self.generation.to_le_bytes());
         bytes[40..56].copy_from_slice(&self.journal_id);
         let checksum = checksum(&bytes, payload);
-        bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+        bytes[CHECKSUM_AT..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
         bytes
+    }
+
+    /// What is repeated behind the record that begins with `header`.
+    pub(super) fn padding(header: &[u8; RECORD_HEADER_BYTES]) -> [u8; PADDING_BYTES] {
+        match header[PADDING_AT] {
+            PADDED_WITH_CHECKSUM => header[CHECKSUM_AT..].first_chunk().copied().unwrap_or_default(),
+            _ => [0; PADDING_BYTES],
+        }
     }
 
     /// Reads the record at the start of `bytes`, `None` unless it is whole and its checksum matches.

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{BLOCK, buffer::AlignedBuffer};
+use super::{BLOCK, buffer::AlignedBuffer, record::PADDING_BYTES};
 use crate::{StorageError, disk::Disk, journal::Sequence};
 
 const MAGIC: &[u8; 8] = b"RLPSEGM2";
@@ -92,7 +92,11 @@ pub(crate) fn probe_direct_io(disk: &Disk, dir: &Path) -> Result<bool, StorageEr
     let path = dir.join("probe.tmp");
     write_zeros(&path, BLOCK as u64).map_err(StorageError::io("create", &path))?;
     let written = open_for_writing(&path, true).and_then(|file| {
-        std::os::unix::fs::FileExt::write_all_at(&file, AlignedBuffer::default().fill(&[1; BLOCK], &[]), 0)
+        std::os::unix::fs::FileExt::write_all_at(
+            &file,
+            AlignedBuffer::default().fill(&[1; BLOCK], &[], [0; PADDING_BYTES]),
+            0,
+        )
     });
     fs::remove_file(&path).map_err(StorageError::io("remove", &path))?;
     Ok(written.is_ok())
