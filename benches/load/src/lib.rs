@@ -9,6 +9,8 @@
 //! | [`sale`] | a flash sale: a closed loop of shoppers, one connection each |
 //! | [`ledger`] | everything the server acknowledged to them |
 //! | [`report`] | throughput, latency percentiles a step, answers by kind |
+//! | [`record`] | what a worker writes down of its requests: histograms by step and outcome, one series a second |
+//! | [`summary`] | the JSON document of a run, its text for a terminal, and the thresholds that decide |
 //! | [`audit`] | the verdict: what the API shows afterwards against the ledger |
 //!
 //! The crate imports no other crate of the workspace: what it finds out, any storefront could.
@@ -17,10 +19,12 @@ pub mod audit;
 pub mod client;
 pub mod ledger;
 pub mod message;
+pub mod record;
 pub mod report;
 pub mod rng;
 pub mod sale;
 mod shopper;
+pub mod summary;
 pub mod target;
 pub mod wire;
 
