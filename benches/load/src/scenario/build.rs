@@ -14,6 +14,7 @@ use super::names::{Names, Scope};
 use super::raw;
 use super::steps::{Defaults, Steps};
 use super::template::Escape;
+use crate::summary::Condition;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
@@ -23,11 +24,7 @@ const MOST_CONNECTIONS: u32 = 60_000;
 const MOST_CLIENTS: u32 = 1_000_000;
 
 /// Reads the text of a file. `set` gives variables another value than the file does.
-pub(super) fn scenario(
-    name: &str,
-    text: &str,
-    set: &[(String, String)],
-) -> Result<Scenario, ScenarioError> {
+pub(super) fn scenario(name: &str, text: &str, set: &[(String, String)]) -> Result<Scenario, ScenarioError> {
     let shape = |message: String| ScenarioError::Shape { file: name.to_owned(), message };
     let file: raw::File = toml::from_str(text).map_err(|error| shape(error.to_string()))?;
     for (name, _) in set {
@@ -56,7 +53,8 @@ fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) ->
     let mut steps = Steps { names: &mut names, faults, defaults: &defaults };
     let setup = file.setup.iter().filter_map(|step| steps.step(step, Scope::SetUp)).collect();
     steps.names.generators(&file.generate, steps.faults);
-    let flows: Vec<Flow> = file.flows.get_ref().iter().filter_map(|written| flow(written, &mut steps)).collect();
+    let flows: Vec<Flow> =
+        file.flows.get_ref().iter().filter_map(|written| flow(written, &mut steps)).collect();
     if file.flows.get_ref().iter().all(|flow| flow.weight == 0) {
         steps.faults.add(file.flows.span(), "no flow has a weight, so none would ever start");
     }
@@ -64,6 +62,7 @@ fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) ->
     let server = file.server.as_ref().map(|server| published(server, &mut steps)).unwrap_or_default();
     let audit = file.audit.as_ref().map(|audit| audited(audit, &flows, &mut steps)).unwrap_or_default();
     let code = file.answers.code.as_ref().and_then(|text| parsed::<Place>(text, steps.faults));
+    let thresholds = conditions(&file.thresholds, &flows, faults);
     let load = load(file_load, load_span, faults);
     Some(Scenario {
         name: file.name.get_ref().clone(),
@@ -73,11 +72,26 @@ fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) ->
         setup,
         flows,
         load: load?,
-        thresholds: file.thresholds.iter().map(|text| text.get_ref().clone()).collect(),
+        thresholds,
         stock,
         server,
         audit,
     })
+}
+
+fn conditions(written: &[raw::Text], flows: &[Flow], faults: &mut Faults<'_>) -> Vec<Condition> {
+    let names: Vec<&str> = flows.iter().flat_map(|flow| &flow.steps).map(|step| step.name.as_str()).collect();
+    let mut steps: Vec<&str> = Vec::new();
+    for name in names {
+        if !steps.contains(&name) {
+            steps.push(name);
+        }
+    }
+    let read = |text: &raw::Text| {
+        let condition = Condition::parse(text.get_ref(), &steps).map_err(|error| error.to_string());
+        faults.note(text.span(), condition)
+    };
+    written.iter().filter_map(read).collect()
 }
 
 fn flow(written: &raw::Flow, steps: &mut Steps<'_, '_>) -> Option<Flow> {
@@ -130,7 +144,7 @@ fn audited(written: &raw::Audit, flows: &[Flow], steps: &mut Steps<'_, '_>) -> A
             if !written.steps.is_empty() {
                 steps.faults.add(written.kind.span(), "steps are for an audit of kind `steps`");
             }
-            Audit::Relampago { headers: steps.identity(written.identity.as_ref()), patience }
+            Audit::Relampago { patience }
         }
         raw::AuditKind::Steps => {
             if written.steps.is_empty() {
@@ -236,7 +250,8 @@ pub(super) fn read_duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(format!("`{text}` is no duration; say `250ms`, `5s`, `2m` or `1h`")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no duration; `{number}` is no number"))?;
+    let number: f64 =
+        number.parse().map_err(|_| format!("`{text}` is no duration; `{number}` is no number"))?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("`{text}` is too long"))
 }
 

@@ -107,7 +107,9 @@ mod tests {
     use super::*;
 
     fn curve(points: &[(u64, f64)]) -> Result<Curve, String> {
-        Curve::new(points.iter().map(|(at, rate)| Point { at: Duration::from_secs(*at), rate: *rate }).collect())
+        Curve::new(
+            points.iter().map(|(at, rate)| Point { at: Duration::from_secs(*at), rate: *rate }).collect(),
+        )
     }
 
     #[test]
@@ -115,14 +117,9 @@ mod tests {
         // A ramp to 100 a second, a spike to 1,000 at once, a decay to nothing.
         let curve = curve(&[(0, 0.0), (10, 100.0), (10, 1000.0), (20, 1000.0), (30, 0.0)]).unwrap();
         assert_eq!(curve.total(), 500.0 + 10_000.0 + 5_000.0);
-        for (flows, seconds) in [
-            (0.0, 0.0),
-            (125.0, 5.0),
-            (500.0, 10.0),
-            (1_500.0, 11.0),
-            (10_500.0, 20.0),
-            (15_500.0, 30.0),
-        ] {
+        for (flows, seconds) in
+            [(0.0, 0.0), (125.0, 5.0), (500.0, 10.0), (1_500.0, 11.0), (10_500.0, 20.0), (15_500.0, 30.0)]
+        {
             let at = curve.when(flows).unwrap().as_secs_f64();
             assert!((at - seconds).abs() < 1e-6, "{flows} flows are due at {at}, not {seconds}");
         }

@@ -7,6 +7,7 @@ use super::curve::Curve;
 use super::generator::Generator;
 use super::template::{Slot, Template};
 use crate::rng::Rng;
+use crate::summary::Condition;
 
 /// What to run, and what must hold afterwards.
 #[derive(Clone, Debug)]
@@ -25,8 +26,8 @@ pub struct Scenario {
     pub flows: Vec<Flow>,
     /// How many of them, when.
     pub load: Load,
-    /// Expressions that must hold for the run to pass.
-    pub thresholds: Vec<String>,
+    /// Conditions that must hold for the run to pass.
+    pub thresholds: Vec<Condition>,
     /// What is left of the stock, asked while the run goes on.
     pub stock: Option<StockWatch>,
     /// What the server publishes of itself.
@@ -337,10 +338,8 @@ pub enum Audit {
     /// Nothing.
     #[default]
     None,
-    /// The books of a shop with our interface.
+    /// The books of a shop with our interface, read with the API key.
     Relampago {
-        /// Headers of whoever may see everything.
-        headers: Vec<(String, Template)>,
         /// How long what may lag has time.
         patience: Duration,
     },

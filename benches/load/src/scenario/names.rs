@@ -11,12 +11,8 @@ use super::model::{Builtin, Flow, Name, Origin};
 use super::raw;
 use super::template::Slot;
 
-const BUILTINS: [(&str, Builtin); 4] = [
-    ("run", Builtin::Run),
-    ("seed", Builtin::Seed),
-    ("api_key", Builtin::ApiKey),
-    ("index", Builtin::Index),
-];
+const BUILTINS: [(&str, Builtin); 4] =
+    [("run", Builtin::Run), ("seed", Builtin::Seed), ("api_key", Builtin::ApiKey), ("index", Builtin::Index)];
 
 /// Where in a file a name is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +176,12 @@ impl Names {
             return Ok(slot);
         }
         let problem = match (self.origin(slot), scope) {
-            (Some(Origin::Builtin(Builtin::Index)), _) if !repeated => "counts only where a step has `repeat`",
-            (Some(Origin::Drawn(_)), Scope::Watch | Scope::Audit) => "is drawn for each flow, and this is none",
+            (Some(Origin::Builtin(Builtin::Index)), _) if !repeated => {
+                "counts only where a step has `repeat`"
+            }
+            (Some(Origin::Drawn(_)), Scope::Watch | Scope::Audit) => {
+                "is drawn for each flow, and this is none"
+            }
             (Some(Origin::Captured), _) if !self.captured.contains(&slot) => {
                 "is captured by no step before this one"
             }
@@ -206,7 +206,9 @@ impl Names {
                 let slot = kept.ok_or_else(|| format!("no step called `{step}` keeps `{value}`"))?;
                 Origin::Sum((*step).to_owned(), slot)
             }
-            _ => return Err(format!("`{name}` is neither `count.STEP` nor `sum.STEP.VALUE` of a flow's step")),
+            _ => {
+                return Err(format!("`{name}` is neither `count.STEP` nor `sum.STEP.VALUE` of a flow's step"));
+            }
         };
         Ok(self.add(name, origin))
     }
@@ -249,7 +251,9 @@ fn plain(written: &Spanned<raw::Generate>, faults: &mut Faults<'_>) -> Option<Ge
         raw::Generate::Uniform { from: Some(from), to: Some(to), of: None } if from <= to => {
             Ok(Generator::Uniform { from: *from, to: *to })
         }
-        raw::Generate::Uniform { .. } => Err("`uniform` has either `from` and `to`, in order, or `of`".to_owned()),
+        raw::Generate::Uniform { .. } => {
+            Err("`uniform` has either `from` and `to`, in order, or `of`".to_owned())
+        }
         raw::Generate::Zipf { exponent, .. } if !(0.0..=10.0).contains(exponent) => {
             Err("`exponent` is from 0 to 10".to_owned())
         }
@@ -277,5 +281,9 @@ fn choice(among: &[String], weights: Option<&[u32]>) -> Result<Generator, String
         (text.clone(), sum)
     };
     let among: Arc<[(String, u64)]> = among.iter().enumerate().map(weigh).collect();
-    if sum == 0 { Err("`choice` has nothing to choose among".to_owned()) } else { Ok(Generator::Choice { among }) }
+    if sum == 0 {
+        Err("`choice` has nothing to choose among".to_owned())
+    } else {
+        Ok(Generator::Choice { among })
+    }
 }

@@ -217,8 +217,6 @@ pub(super) enum AuditKind {
 #[serde(deny_unknown_fields)]
 pub(super) struct Audit {
     pub(super) kind: Spanned<AuditKind>,
-    #[serde(rename = "as")]
-    pub(super) identity: Option<Text>,
     pub(super) patience: Option<Text>,
     #[serde(default)]
     pub(super) steps: Vec<Step>,

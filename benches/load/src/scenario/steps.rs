@@ -63,7 +63,8 @@ impl Steps<'_, '_> {
         step.refused = patterns(&written.refused, self.faults);
         step.captures = self.captures(&written.capture, scope);
         step.checks = written.checks.iter().filter_map(|check| self.check(check, site)).collect();
-        step.think = written.think.as_ref().and_then(|text| self.faults.note(text.span(), pause(text.get_ref())));
+        step.think =
+            written.think.as_ref().and_then(|text| self.faults.note(text.span(), pause(text.get_ref())));
         step.chance = written.chance.as_ref().map_or(1.0, |chance| self.chance(chance));
         step.copies = written.copies.as_ref().map_or(1, |copies| self.copies(copies));
         step.repeat = repeat.unwrap_or(1);
@@ -95,18 +96,15 @@ impl Steps<'_, '_> {
         self.text(text.get_ref(), text.span(), usual, site)
     }
 
-    /// The headers of an identity, which is named at `identity`.
-    pub(super) fn identity(&mut self, identity: Option<&raw::Text>) -> Vec<(String, Template)> {
-        let mut headers = Vec::new();
-        self.identify(identity, Site { scope: Scope::Audit, repeated: false, each: &[] }, &mut headers);
-        headers
-    }
-
     fn request(&mut self, text: &raw::Text, identity: Option<&raw::Text>, site: Site<'_>) -> Option<Step> {
         let Some((method, path)) = text.get_ref().split_once(' ').filter(|(method, path)| {
             METHODS.contains(method) && path.starts_with(['/', '{']) && !path.contains(char::is_control)
         }) else {
-            let problem = format!("`{}` is no request; say `POST /orders`, with {}", text.get_ref(), METHODS.join(", "));
+            let problem = format!(
+                "`{}` is no request; say `POST /orders`, with {}",
+                text.get_ref(),
+                METHODS.join(", ")
+            );
             self.faults.add(text.span(), problem);
             return None;
         };
@@ -153,7 +151,8 @@ impl Steps<'_, '_> {
     fn name_of(&mut self, name: &raw::Text) {
         let fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.get_ref().is_empty() || !name.get_ref().chars().all(fine) {
-            let problem = format!("`{}` is no name of a step; it has letters, digits, `_` and `-`", name.get_ref());
+            let problem =
+                format!("`{}` is no name of a step; it has letters, digits, `_` and `-`", name.get_ref());
             self.faults.add(name.span(), problem);
         }
     }
@@ -178,7 +177,12 @@ impl Steps<'_, '_> {
         }
     }
 
-    fn identify(&mut self, identity: Option<&raw::Text>, site: Site<'_>, headers: &mut Vec<(String, Template)>) {
+    fn identify(
+        &mut self,
+        identity: Option<&raw::Text>,
+        site: Site<'_>,
+        headers: &mut Vec<(String, Template)>,
+    ) {
         let Some(name) = identity else { return };
         match self.defaults.identities.get(name.get_ref()) {
             Some(identity) => self.headers(&identity.headers, site, headers),
@@ -207,7 +211,9 @@ impl Steps<'_, '_> {
                 let value = self.faults.note(json.span(), json_of(json.get_ref()))?;
                 (value.to_string(), json.span(), Escape::Json, "application/json")
             }
-            (None, Some(text)) => (text.get_ref().clone(), text.span(), Escape::Raw, "text/plain; charset=utf-8"),
+            (None, Some(text)) => {
+                (text.get_ref().clone(), text.span(), Escape::Raw, "text/plain; charset=utf-8")
+            }
         };
         if !headers.iter().any(|(name, _)| name == "content-type") {
             headers.push(("content-type".to_owned(), Template::plain(kind)));
@@ -315,7 +321,8 @@ impl Steps<'_, '_> {
 
     fn role(&mut self, written: &raw::Text) -> Option<Role> {
         if !self.defaults.records {
-            self.faults.add(written.span(), "`record` is for an audit of kind `relampago`; others have `keep`");
+            self.faults
+                .add(written.span(), "`record` is for an audit of kind `relampago`; others have `keep`");
             return None;
         }
         let role = match written.get_ref().as_str() {
@@ -325,8 +332,9 @@ impl Steps<'_, '_> {
             "payment" => Role::Payment,
             "cancel" => Role::Cancel,
             other => {
-                let problem =
-                    format!("`{other}` is nothing to record; there are stock, cart, order, payment and cancel");
+                let problem = format!(
+                    "`{other}` is nothing to record; there are stock, cart, order, payment and cancel"
+                );
                 self.faults.add(written.span(), problem);
                 return None;
             }
@@ -353,7 +361,10 @@ impl Steps<'_, '_> {
         match self.names.kept_by(name.get_ref()) {
             Some(kept) if !kept.is_empty() => kept.to_vec(),
             _ => {
-                self.faults.add(name.span(), format!("no step of a flow called `{}` keeps anything", name.get_ref()));
+                self.faults.add(
+                    name.span(),
+                    format!("no step of a flow called `{}` keeps anything", name.get_ref()),
+                );
                 Vec::new()
             }
         }

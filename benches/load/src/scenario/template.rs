@@ -246,7 +246,9 @@ fn named(form: Option<&str>, usual: Escape) -> Result<Escape, String> {
         Some("url") => Ok(Escape::Url),
         // The first line of the head keeps its three parts, whatever the file says.
         Some("raw") => Ok(if usual == Escape::Url { Escape::Target } else { usual }),
-        Some(other) => Err(format!("`:{other}` is no way to write a value; there are `:json`, `:url` and `:raw`")),
+        Some(other) => {
+            Err(format!("`:{other}` is no way to write a value; there are `:json`, `:url` and `:raw`"))
+        }
     }
 }
 
@@ -338,7 +340,11 @@ mod tests {
         for (text, usual, expected) in [
             ("{{a", Escape::Raw, "`{{a` has no closing `}}`"),
             ("{{c}}", Escape::Raw, "no value is called `c`"),
-            ("{{a:hex}}", Escape::Raw, "`:hex` is no way to write a value; there are `:json`, `:url` and `:raw`"),
+            (
+                "{{a:hex}}",
+                Escape::Raw,
+                "`:hex` is no way to write a value; there are `:json`, `:url` and `:raw`",
+            ),
             ("{{a:json}}", Escape::Url, "`:json` is for values in `json` alone"),
             (
                 r#"{"x":"n{{a:json}}"}"#,
