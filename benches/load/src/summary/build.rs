@@ -59,7 +59,7 @@ impl Verdict {
         let audit = checks.map(|check| format!("audit failed: {}: {}", check.name, check.detail));
         let missed = summary.thresholds.iter().filter(|threshold| !threshold.passed).map(Threshold::failure);
         let invalid = summary.load.invalid_reasons.iter().map(|reason| format!("invalid: {reason}"));
-        let failures: Vec<String> = audit.chain(missed).chain(invalid).collect();
+        let failures: Vec<String> = audit.chain(invalid).chain(missed).collect();
         Self { passed: failures.is_empty() && summary.load.valid, failures }
     }
 }

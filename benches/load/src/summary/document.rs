@@ -50,7 +50,8 @@ pub struct Summary {
 pub struct Verdict {
     /// The audit (if it ran) and every threshold passed, and the run is valid.
     pub passed: bool,
-    /// Why not, one sentence each: failures of the audit first, then thresholds, then what makes the run invalid.
+    /// Why not, one sentence each: what the audit found first, then what makes the run
+    /// invalid, then thresholds that were missed.
     pub failures: Vec<String>,
 }
 
