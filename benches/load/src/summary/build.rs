@@ -77,7 +77,7 @@ impl Percentiles {
             p99_9: at(0.999),
             p99_99: at(0.9999),
             max: latencies.max(),
-            mean: latencies.mean(),
+            mean: rounded(latencies.mean()),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Totals {
         let [ok, refused, throttled, failed] = Kind::ALL.map(count);
         let count = ok + refused + throttled + failed;
         let a_second = |count: u64| if counted_s > 0.0 { count as f64 / counted_s } else { 0.0 };
-        let (rate, ok_rate) = (a_second(count), a_second(ok));
+        let (rate, ok_rate) = (rounded(a_second(count)), rounded(a_second(ok)));
         Self { count, ok, refused, throttled, failed, rate, ok_rate, latency: Percentiles::of(latencies) }
     }
 }
@@ -113,6 +113,11 @@ impl OutcomeCount {
             histogram: encode(&outcome.latency_us),
         }
     }
+}
+
+/// To a millionth: figures that people can read, and that JSON readers of every kind read alike.
+pub(super) fn rounded(figure: f64) -> f64 {
+    (figure * 1e6).round() / 1e6
 }
 
 /// The series without gaps, so that a second in which nothing happened shows as such.
@@ -180,5 +185,5 @@ fn planned_flows(curve: &[PlannedRate], second: f64) -> Option<f64> {
         let rate_at = |at: f64| from.rate + slope * (at - from.at_s);
         (end - start) * f64::midpoint(rate_at(start), rate_at(end))
     });
-    Some(pieces.sum())
+    Some(rounded(pieces.sum()))
 }

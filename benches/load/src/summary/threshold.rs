@@ -14,6 +14,7 @@
 
 use std::fmt;
 
+use super::build::rounded;
 use super::document::{Threshold, Unit};
 use crate::record::{Kind, Latencies, Recorded, StepRecorded, no_latencies};
 
@@ -100,7 +101,7 @@ impl Condition {
         Threshold {
             expression: self.expression.clone(),
             unit: self.figure.unit(),
-            value,
+            value: value.map(rounded),
             passed: value.is_some_and(|value| self.operator.holds(value, self.bound)),
         }
     }
