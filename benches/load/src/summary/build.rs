@@ -27,7 +27,9 @@ pub struct Facts {
 impl Summary {
     /// The document of a run that met `conditions` or did not.
     pub fn new(recorded: &Recorded, facts: Facts, conditions: &[Condition]) -> Self {
-        let Facts { run, mut load, stock, events, server, audit } = facts;
+        let Facts { mut run, mut load, stock, events, server, audit } = facts;
+        run.duration_s = rounded(run.duration_s);
+        load.cpu_share = rounded(load.cpu_share);
         load.lateness = Lateness {
             percentiles: Percentiles::of(&recorded.lateness_us),
             histogram: encode(&recorded.lateness_us),

@@ -250,6 +250,13 @@ pub struct Totals {
     pub latency: Percentiles,
 }
 
+impl Totals {
+    /// Requests of one kind.
+    pub fn count_of(&self, kind: Kind) -> u64 {
+        [self.ok, self.refused, self.throttled, self.failed][kind.index()]
+    }
+}
+
 /// One second of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
@@ -288,6 +295,13 @@ pub struct Second {
     /// The same by step, in the order of the scenario.
     #[serde(default)]
     pub steps: Vec<StepOfSecond>,
+}
+
+impl Second {
+    /// Requests of one kind.
+    pub fn count_of(&self, kind: Kind) -> u64 {
+        [self.ok, self.refused, self.throttled, self.failed][kind.index()]
+    }
 }
 
 /// One step in one second.

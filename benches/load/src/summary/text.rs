@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::document::{Arrivals, Audit, Mode, OutcomeCount, Percentiles, Summary, Totals};
+use super::document::{Arrivals, Audit, Mode, OutcomeCount, Percentiles, Summary};
 use super::figures::{Printable, grouped, latency, milliseconds, rate, share};
 use crate::record::Kind;
 
@@ -105,7 +105,7 @@ impl Summary {
         let all = &self.all;
         let counted_s = if all.rate > 0.0 { all.count as f64 / all.rate } else { f64::INFINITY };
         for kind in Kind::ALL {
-            let count = all.of(kind);
+            let count = all.count_of(kind);
             write!(f, "  {:<24}{:>12}", kind.name(), grouped(count))?;
             write!(f, "{:>11}{:>11}", rate(count as f64 / counted_s), share(count, all.count))?;
             let outcomes: Vec<String> =
@@ -194,18 +194,6 @@ impl Summary {
             Printable(&run.versions.generator),
             Printable(server)
         )
-    }
-}
-
-impl Totals {
-    /// Requests of one kind.
-    pub fn of(&self, kind: Kind) -> u64 {
-        match kind {
-            Kind::Ok => self.ok,
-            Kind::Refused => self.refused,
-            Kind::Throttled => self.throttled,
-            Kind::Failed => self.failed,
-        }
     }
 }
 
