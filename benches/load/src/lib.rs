@@ -12,6 +12,7 @@
 //! | [`report`] | throughput, latency percentiles a step, answers by kind |
 //! | [`record`] | what a worker writes down of its requests: histograms by step and outcome, one series a second |
 //! | [`summary`] | the JSON document of a run, its text for a terminal, and the thresholds that decide |
+//! | [`html`] | the same as one page with pictures |
 //! | [`audit`] | the verdict: what the API shows afterwards against the ledger |
 //!
 //! The crate imports no other crate of the workspace: what it finds out, any storefront could.
@@ -19,6 +20,7 @@
 pub mod audit;
 pub mod client;
 pub mod decimal;
+pub mod html;
 pub mod ledger;
 pub mod message;
 pub mod record;

@@ -21,7 +21,6 @@ mod connection;
 mod exposed;
 mod json;
 mod leader;
-mod machine;
 mod pool;
 mod prepared;
 mod setup;

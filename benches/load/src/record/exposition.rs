@@ -131,3 +131,75 @@ impl fmt::Display for Label<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::record::{Clock, Outcome, Recorder, StepId, Times};
+
+    fn recorded() -> Recorded {
+        let clock = Clock { epoch: Instant::now(), warm_up: Duration::ZERO };
+        let mut recorder = Recorder::new(2, clock);
+        recorder.flow_started(clock.epoch);
+        for (step, milliseconds) in [(0, 1), (0, 3), (1, 70_000)] {
+            let times = Times {
+                intended: clock.epoch,
+                sent: clock.epoch,
+                finished: clock.epoch + Duration::from_millis(milliseconds),
+            };
+            let outcome = Outcome::Status { status: 409, code: Some("odd \"code\" \\ of\na server") };
+            recorder.started(StepId(step), clock.epoch);
+            recorder.answered(StepId(step), &outcome, outcome.usual_kind(), times);
+        }
+        recorder.started(StepId(0), clock.epoch);
+        let mut recorded = Recorded::new(["buy".to_owned(), "pay".to_owned()], Duration::ZERO);
+        recorded.absorb(&recorder);
+        recorded
+    }
+
+    #[test]
+    fn counters_and_buckets_are_told() {
+        let text = exposition(&recorded());
+        let name = r#"step="buy",outcome="409 odd \"code\" \\ of\na server",kind="refused""#;
+        for line in [
+            format!("relampago_load_requests_total{{{name}}} 2"),
+            r#"relampago_load_request_duration_seconds_bucket{step="buy",le="0.0005"} 0"#.to_owned(),
+            r#"relampago_load_request_duration_seconds_bucket{step="buy",le="0.0025"} 1"#.to_owned(),
+            r#"relampago_load_request_duration_seconds_bucket{step="buy",le="0.005"} 2"#.to_owned(),
+            r#"relampago_load_request_duration_seconds_bucket{step="pay",le="60"} 0"#.to_owned(),
+            r#"relampago_load_request_duration_seconds_bucket{step="pay",le="+Inf"} 1"#.to_owned(),
+            r#"relampago_load_request_duration_seconds_count{step="buy"} 2"#.to_owned(),
+            "relampago_load_request_lateness_seconds_count 3".to_owned(),
+            "relampago_load_flows_started_total 1".to_owned(),
+            "relampago_load_requests_in_flight 1".to_owned(),
+        ] {
+            assert!(text.lines().any(|own| own == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn promtool_has_nothing_to_say() {
+        let child = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            assert!(std::env::var_os("RELAMPAGO_CI").is_none(), "promtool is missing");
+            eprintln!("SKIPPED the check of the exposition: promtool is not installed");
+            return;
+        };
+        child.stdin.take().unwrap().write_all(exposition(&recorded()).as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    }
+}

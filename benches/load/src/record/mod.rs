@@ -14,13 +14,15 @@ mod histogram;
 mod outcome;
 mod recorded;
 mod recorder;
+#[cfg(test)]
+mod tests;
 
 use std::time::Instant;
 
 pub use counts::Counts;
 pub use exposition::{CONTENT_TYPE, exposition};
 pub use histogram::{HistogramError, Latencies};
-pub(crate) use histogram::{encode, of_run as no_latencies};
+pub(crate) use histogram::{decode, encode, of_run as no_latencies};
 pub use outcome::{Kind, Outcome};
 pub use recorded::{MergeError, OutcomeRecorded, Recorded, SecondRecorded, StepRecorded, StepSecond};
 pub use recorder::{Clock, Recorder};

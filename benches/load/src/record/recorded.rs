@@ -168,7 +168,8 @@ impl StepRecorded {
         histogram::add(&mut own.latency_us, &slot.latency_us);
     }
 
-    fn merge(&mut self, other: &OutcomeRecorded) {
+    /// Adds an outcome of the same step, recorded elsewhere.
+    pub(crate) fn merge(&mut self, other: &OutcomeRecorded) {
         let own = self.outcome(&other.label, other.kind, other.waited_for);
         histogram::add(&mut own.latency_us, &other.latency_us);
     }

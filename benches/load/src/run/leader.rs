@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
@@ -17,7 +18,6 @@ use super::address::Url;
 use super::arrivals::Share;
 use super::caller::Caller;
 use super::exposed;
-use super::machine::{processors, this_machine};
 use super::prepared::{Globals, Plan, PrepareError, Prepared, step_names};
 use super::setup::{SetUpError, index_slot, set_up};
 use super::watch::{Seen, StockWatcher, watch_server, watch_stock};
@@ -29,7 +29,7 @@ use crate::scenario::generator::Part;
 use crate::scenario::model::{self, Shape};
 use crate::scenario::template::Values;
 use crate::summary::document::{
-    Arrivals, Audit, Event, Lateness, Load, Mode, PlannedRate, Run, ServerSample, Stock, Versions,
+    Arrivals, Audit, Event, Lateness, Load, Machine, Mode, PlannedRate, Run, ServerSample, Stock, Versions,
 };
 use crate::summary::{Facts, Summary};
 use crate::target::Target;
@@ -156,7 +156,7 @@ pub async fn run(
             warm_up_s: scenario.load.warm_up.as_secs_f64(),
             target: options.url.to_string(),
             versions: Versions { generator: options.version.clone(), server: server_version },
-            machine: this_machine(),
+            machine: Machine::here(),
             generators: 1,
             interrupted,
         },
@@ -493,7 +493,10 @@ fn threads(options: &Options, load: &model::Load) -> usize {
         Shape::Closed { clients, .. } => load.connections.min(clients as usize),
         Shape::Open { .. } => load.connections,
     };
-    options.threads.unwrap_or(processors() / 2).clamp(1, most.max(1))
+    options
+        .threads
+        .unwrap_or(thread::available_parallelism().map_or(1, NonZero::get) / 2)
+        .clamp(1, most.max(1))
 }
 
 /// Waits until every worker has its connections.

@@ -207,7 +207,9 @@ impl Names {
                 Origin::Sum((*step).to_owned(), slot)
             }
             _ => {
-                return Err(format!("`{name}` is neither `count.STEP` nor `sum.STEP.VALUE` of a flow's step"));
+                return Err(format!(
+                    "`{name}` is neither `count.STEP` nor `sum.STEP.VALUE` of a flow's step"
+                ));
             }
         };
         Ok(self.add(name, origin))

@@ -27,7 +27,9 @@ pub struct Facts {
 impl Summary {
     /// The document of a run that met `conditions` or did not.
     pub fn new(recorded: &Recorded, facts: Facts, conditions: &[Condition]) -> Self {
-        let Facts { run, mut load, stock, events, server, audit } = facts;
+        let Facts { mut run, mut load, stock, events, server, audit } = facts;
+        run.duration_s = rounded(run.duration_s);
+        load.cpu_share = rounded(load.cpu_share);
         load.lateness = Lateness {
             percentiles: Percentiles::of(&recorded.lateness_us),
             histogram: encode(&recorded.lateness_us),
@@ -59,7 +61,7 @@ impl Verdict {
         let audit = checks.map(|check| format!("audit failed: {}: {}", check.name, check.detail));
         let missed = summary.thresholds.iter().filter(|threshold| !threshold.passed).map(Threshold::failure);
         let invalid = summary.load.invalid_reasons.iter().map(|reason| format!("invalid: {reason}"));
-        let failures: Vec<String> = audit.chain(missed).chain(invalid).collect();
+        let failures: Vec<String> = audit.chain(invalid).chain(missed).collect();
         Self { passed: failures.is_empty() && summary.load.valid, failures }
     }
 }
@@ -77,7 +79,7 @@ impl Percentiles {
             p99_9: at(0.999),
             p99_99: at(0.9999),
             max: latencies.max(),
-            mean: latencies.mean(),
+            mean: rounded(latencies.mean()),
         }
     }
 }
@@ -87,7 +89,7 @@ impl Totals {
         let [ok, refused, throttled, failed] = Kind::ALL.map(count);
         let count = ok + refused + throttled + failed;
         let a_second = |count: u64| if counted_s > 0.0 { count as f64 / counted_s } else { 0.0 };
-        let (rate, ok_rate) = (a_second(count), a_second(ok));
+        let (rate, ok_rate) = (rounded(a_second(count)), rounded(a_second(ok)));
         Self { count, ok, refused, throttled, failed, rate, ok_rate, latency: Percentiles::of(latencies) }
     }
 }
@@ -113,6 +115,11 @@ impl OutcomeCount {
             histogram: encode(&outcome.latency_us),
         }
     }
+}
+
+/// To a millionth: figures that people can read, and that JSON readers of every kind read alike.
+pub(super) fn rounded(figure: f64) -> f64 {
+    (figure * 1e6).round() / 1e6
 }
 
 /// The series without gaps, so that a second in which nothing happened shows as such.
@@ -180,5 +187,5 @@ fn planned_flows(curve: &[PlannedRate], second: f64) -> Option<f64> {
         let rate_at = |at: f64| from.rate + slope * (at - from.at_s);
         (end - start) * f64::midpoint(rate_at(start), rate_at(end))
     });
-    Some(pieces.sum())
+    Some(rounded(pieces.sum()))
 }

@@ -50,7 +50,8 @@ pub struct Summary {
 pub struct Verdict {
     /// The audit (if it ran) and every threshold passed, and the run is valid.
     pub passed: bool,
-    /// Why not, one sentence each: failures of the audit first, then thresholds, then what makes the run invalid.
+    /// Why not, one sentence each: what the audit found first, then what makes the run
+    /// invalid, then thresholds that were missed.
     pub failures: Vec<String>,
 }
 
@@ -249,6 +250,13 @@ pub struct Totals {
     pub latency: Percentiles,
 }
 
+impl Totals {
+    /// Requests of one kind.
+    pub fn count_of(&self, kind: Kind) -> u64 {
+        [self.ok, self.refused, self.throttled, self.failed][kind.index()]
+    }
+}
+
 /// One second of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
@@ -287,6 +295,13 @@ pub struct Second {
     /// The same by step, in the order of the scenario.
     #[serde(default)]
     pub steps: Vec<StepOfSecond>,
+}
+
+impl Second {
+    /// Requests of one kind.
+    pub fn count_of(&self, kind: Kind) -> u64 {
+        [self.ok, self.refused, self.throttled, self.failed][kind.index()]
+    }
 }
 
 /// One step in one second.

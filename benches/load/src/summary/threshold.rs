@@ -14,6 +14,7 @@
 
 use std::fmt;
 
+use super::build::rounded;
 use super::document::{Threshold, Unit};
 use crate::record::{Kind, Latencies, Recorded, StepRecorded, no_latencies};
 
@@ -100,7 +101,7 @@ impl Condition {
         Threshold {
             expression: self.expression.clone(),
             unit: self.figure.unit(),
-            value,
+            value: value.map(rounded),
             passed: value.is_some_and(|value| self.operator.holds(value, self.bound)),
         }
     }
@@ -291,6 +292,139 @@ impl Threshold {
             (Some(value), Unit::Requests) => format!("it was {value}"),
             (Some(value), Unit::PerSecond) => format!("it was {value:.1}/s"),
             (Some(value), Unit::Ratio) => format!("it was {:.4} %", value * 100.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::record::{Clock, Outcome, Recorder, StepId, Times};
+
+    const STEPS: [&str; 3] = ["buy", "pay.card", "ok"];
+
+    /// 99 buys of 1 to 99 ms and one failure after a second, and one refused payment of 7 ms.
+    fn recorded() -> Recorded {
+        let clock = Clock { epoch: Instant::now(), warm_up: Duration::ZERO };
+        let mut recorder = Recorder::new(STEPS.len(), clock);
+        let status = |status| Outcome::Status { status, code: None };
+        let buys = (1..=99).map(|milliseconds| (0, status(201), milliseconds));
+        for (step, outcome, milliseconds) in buys.chain([(0, status(500), 1_000), (1, status(402), 7)]) {
+            let finished = clock.epoch + Duration::from_millis(milliseconds);
+            let times = Times { intended: clock.epoch, sent: clock.epoch, finished };
+            recorder.answered(StepId(step), &outcome, outcome.usual_kind(), times);
+        }
+        let mut recorded = Recorded::new(STEPS.map(str::to_owned), Duration::ZERO);
+        recorded.absorb(&recorder);
+        recorded
+    }
+
+    fn judged(expression: &str) -> Threshold {
+        Condition::parse(expression, &STEPS).unwrap().judge(&recorded(), 10.0)
+    }
+
+    #[test]
+    fn conditions_are_judged() {
+        let table = [
+            ("buy.p99 < 100ms", true),
+            ("buy.p99 < 0.099s", false),
+            ("buy.p50<=50.1 ms", true),
+            ("buy.p99_99 > 999_000us", true),
+            ("buy.ok.max < 100ms", true),
+            ("buy.failed.mean >= 1s", true),
+            ("all.max < 1s", false),
+            ("max < 1.01s", true),
+            ("refused.p50 < 7.1ms", true),
+            ("all.refused.p50 < 7.1ms", true),
+            ("pay.card.p99 < 8ms", true),
+            ("pay.card.refused.count == 1", true),
+            ("count == 101", true),
+            ("buy.count >= 101", false),
+            ("buy.rate == 10/s", true),
+            ("ok_rate > 9.8", true),
+            ("buy.ok.rate > 9.9", false),
+            ("buy.failed_ratio <= 1%", true),
+            ("failed_ratio < 0.0099", false),
+            ("buy.ok_ratio > 98%", true),
+        ];
+        for (expression, passed) in table {
+            assert_eq!(judged(expression).passed, passed, "{expression}: {:?}", judged(expression));
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_fails() {
+        // A step named as a kind is the step.
+        for expression in ["ok.p99 < 1s", "ok.p99 > 1us", "ok.failed_ratio < 1%", "throttled.p50 < 1s"] {
+            let threshold = judged(expression);
+            assert_eq!((threshold.value, threshold.passed), (None, false), "{expression}");
+            assert!(threshold.failure().ends_with("nothing was measured"), "{}", threshold.failure());
+        }
+        assert_eq!(judged("ok.count == 0").value, Some(0.0));
+    }
+
+    #[test]
+    fn a_missed_condition_says_by_how_much() {
+        let failures = ["buy.p50 < 1ms", "count < 5", "rate < 1", "failed_ratio < 0.1%"]
+            .map(|text| judged(text).failure());
+        assert_eq!(
+            failures,
+            [
+                "threshold missed: buy.p50 < 1ms: it was 50.015 ms",
+                "threshold missed: count < 5: it was 101",
+                "threshold missed: rate < 1: it was 10.1/s",
+                "threshold missed: failed_ratio < 0.1%: it was 0.9901 %",
+            ]
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let table = [
+            ("buy.p99", "it has no operator; write FIGURE < VALUE with one of <, <=, >, >=, =="),
+            ("", "it has no operator; write FIGURE < VALUE with one of <, <=, >, >=, =="),
+            ("buy.p99 != 5ms", "`!=` is no operator; use one of <, <=, >, >=, =="),
+            ("buy.p99 =< 5ms", "`=<` is no operator; use one of <, <=, >, >=, =="),
+            ("buy.p99 = 5ms", "`=` is no operator; use one of <, <=, >, >=, =="),
+            ("buy.pp < 5ms", "`pp` is no figure"),
+            ("buy.p101 < 5ms", "`p101` is no figure"),
+            ("p99.9 < 5ms", "`9` is no figure"),
+            ("< 5ms", "`` is no figure"),
+            ("bye.p99 < 5ms", "there is no step `bye`; the steps are buy, pay.card, ok, all"),
+            ("bye.ok.p99 < 5ms", "there is no step `bye`; the steps are buy, pay.card, ok, all"),
+            ("buy.good.p99 < 5ms", "there is no step `buy.good`; the steps are buy, pay.card, ok, all"),
+            (
+                "buy.ok.failed_ratio < 1%",
+                "`failed_ratio` already says which requests; leave the kind before it out",
+            ),
+            ("buy.p99 < 50", "a latency needs a unit: us, ms or s, as in 50ms"),
+            ("buy.p99 < 50 m", "`m` is no unit of a latency; use us, ms or s"),
+            ("buy.p99 < fast", "`fast` is no number"),
+            ("buy.p99 < -5ms", "`-5ms` is no number"),
+            ("buy.p99 < 1.2.3ms", "`1.2.3ms` is no number"),
+            ("buy.p99 <", "`` is no number"),
+            ("rate > 5ms", "`ms` is no unit of a rate; use /s or none"),
+            ("count > 5%", "`%` is no unit of a count; use none"),
+            ("ok_ratio > 5/s", "`/s` is no unit of a ratio; use % or none"),
+            ("ok_ratio > 99", "a ratio lies between 0 and 1, or 0% and 100%"),
+        ];
+        for (expression, message) in table {
+            let error = Condition::parse(expression, &STEPS).unwrap_err().to_string();
+            let told = error.strip_prefix(&format!("threshold `{expression}`: "));
+            assert!(told.is_some_and(|told| told.starts_with(message)), "{expression}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,40}") {
+            let _ = Condition::parse(&text, &STEPS);
+            let _ = Condition::parse(&format!("buy.p99 < {text}"), &STEPS);
+            let _ = Condition::parse(&format!("{text} < 5ms"), &STEPS);
         }
     }
 }
