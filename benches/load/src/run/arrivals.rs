@@ -53,8 +53,10 @@ impl<'a> Starts<'a> {
             model::Arrivals::Constant => None,
             model::Arrivals::Poisson => {
                 let mut seeds = Rng::new(seed);
-                let mut forks = (0..=share.index).map(|_| seeds.fork());
-                forks.next_back()
+                for _ in 0..share.index {
+                    seeds.next_u64();
+                }
+                Some(seeds.fork())
             }
         };
         Self { curve, share, rng, due: 0.0, drawn: 0 }
