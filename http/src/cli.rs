@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod inspect;
+mod load;
 mod readable;
 
 use std::io::Write;
@@ -45,6 +46,9 @@ enum Command {
     Backup(backup::Backup),
     /// Make a new data folder of a backup
     Restore(backup::Restore),
+    /// Load a shop as its customers do, and audit its books afterwards
+    #[command(subcommand)]
+    Load(load::Load),
     /// Look at the settings without starting anything
     #[command(subcommand)]
     Config(Look),
@@ -93,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(options) => inspect::run(&options),
         Command::Backup(options) => backup::take(&options),
         Command::Restore(options) => backup::put_back(&options),
+        Command::Load(load) => load::execute(&load),
         Command::Config(look) => look_at_settings(&look),
     };
     done.unwrap_or_else(|error| {

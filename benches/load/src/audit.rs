@@ -22,7 +22,7 @@ const RETRY_EVERY: Duration = Duration::from_millis(100);
 
 /// What may still be on its way when an audit looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
+pub(crate) enum Moment {
     /// Refunds that follow an acknowledged cancellation may be owed.
     Running,
     /// Everything has come to its end.
@@ -103,27 +103,19 @@ impl Auditor {
         let entries: HashMap<String, Entry> =
             ledger.entries().into_iter().map(|entry| (entry.order.id.clone(), entry)).collect();
         let mut findings = strangers(&orders, &entries);
-        let mut held: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-        for order in orders.iter().filter(|order| order.is_live()) {
-            for item in &order.items {
-                let (reserved, sold) = held.entry(item.sku.clone()).or_default();
-                *(if order.is_sold() { sold } else { reserved }) += item.quantity;
-            }
-        }
+        let held = held_by(&orders);
         let skus: Vec<String> = ledger.stock().into_keys().collect();
         for (sku, inventory) in self.inventories(&skus).await? {
-            let (reserved, sold) = held.get(&sku).copied().unwrap_or_default();
-            if (inventory.reserved, inventory.sold) != (reserved, sold) {
-                findings.push(format!(
-                    "{sku}: {} reserved and {} sold, but orders hold {reserved} and have {sold}",
-                    inventory.reserved, inventory.sold
-                ));
-            }
+            findings.extend(mismatch(&inventory, held.get(&sku).copied().unwrap_or_default()));
         }
         Ok(findings)
     }
 
-    async fn read_back(&self, entries: Vec<Entry>, moment: Moment) -> Result<Vec<String>, ClientError> {
+    pub(crate) async fn read_back(
+        &self,
+        entries: Vec<Entry>,
+        moment: Moment,
+    ) -> Result<Vec<String>, ClientError> {
         let mut readers = JoinSet::new();
         let share = entries.len().div_ceil(READERS).max(1);
         for entries in entries.chunks(share) {
@@ -146,7 +138,10 @@ impl Auditor {
         Ok(findings)
     }
 
-    async fn inventories(&self, skus: &[String]) -> Result<BTreeMap<String, Inventory>, ClientError> {
+    pub(crate) async fn inventories(
+        &self,
+        skus: &[String],
+    ) -> Result<BTreeMap<String, Inventory>, ClientError> {
         let mut client = self.client();
         let mut inventories = BTreeMap::new();
         for sku in skus {
@@ -156,7 +151,7 @@ impl Auditor {
         Ok(inventories)
     }
 
-    async fn all_orders(&self) -> Result<Vec<Order>, ClientError> {
+    pub(crate) async fn all_orders(&self) -> Result<Vec<Order>, ClientError> {
         let mut client = self.client();
         let mut orders = Vec::new();
         let mut path = format!("/api/v1/orders?limit={PAGE}");
@@ -206,7 +201,7 @@ async fn read_entry(client: &mut Client, entry: &Entry, moment: Moment) -> Resul
     Ok(findings)
 }
 
-fn imbalance(inventory: &Inventory) -> Option<String> {
+pub(crate) fn imbalance(inventory: &Inventory) -> Option<String> {
     let Inventory { sku, stocked, available, reserved, sold } = inventory;
     let whole = *stocked == available + reserved + sold;
     let negative = [stocked, available, reserved, sold].into_iter().any(|units| *units < 0);
@@ -215,8 +210,30 @@ fn imbalance(inventory: &Inventory) -> Option<String> {
     })
 }
 
+/// Units reserved and sold by sku, as orders have them.
+pub(crate) fn held_by(orders: &[Order]) -> BTreeMap<String, (i64, i64)> {
+    let mut held: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for order in orders.iter().filter(|order| order.is_live()) {
+        for item in &order.items {
+            let (reserved, sold) = held.entry(item.sku.clone()).or_default();
+            *(if order.is_sold() { sold } else { reserved }) += item.quantity;
+        }
+    }
+    held
+}
+
+/// An inventory that has other units reserved and sold than orders do.
+pub(crate) fn mismatch(inventory: &Inventory, held: (i64, i64)) -> Option<String> {
+    let Inventory { sku, reserved, sold, .. } = inventory;
+    let (by_orders, had) = held;
+    let differs = (*reserved, *sold) != held;
+    differs.then(|| {
+        format!("{sku}: {reserved} reserved and {sold} sold, but orders hold {by_orders} and have {had}")
+    })
+}
+
 /// Orders in the shop that nobody was told about, and orders listed twice.
-fn strangers(orders: &[Order], entries: &HashMap<String, Entry>) -> Vec<String> {
+pub(crate) fn strangers(orders: &[Order], entries: &HashMap<String, Entry>) -> Vec<String> {
     let mut seen: HashMap<&str, u32> = HashMap::new();
     for order in orders {
         *seen.entry(&order.id).or_default() += 1;
@@ -235,7 +252,7 @@ fn strangers(orders: &[Order], entries: &HashMap<String, Entry>) -> Vec<String> 
     findings
 }
 
-fn compare_order(entry: &Entry, now: &Order) -> Vec<String> {
+pub(crate) fn compare_order(entry: &Entry, now: &Order) -> Vec<String> {
     let known = &entry.order;
     let mut findings = Vec::new();
     let mut differs = |what: &str, known: &dyn std::fmt::Debug, now: &dyn std::fmt::Debug| {

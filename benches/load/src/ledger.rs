@@ -62,6 +62,11 @@ impl Entry {
         }
     }
 
+    /// Whether the buyer was told that the money was taken, or may be.
+    fn is_charged(&self) -> bool {
+        self.payment().is_some_and(|payment| matches!(payment.status.as_str(), "approved" | "pending"))
+    }
+
     /// Whether the buyer was told that the money was taken.
     pub fn is_paid(&self) -> bool {
         self.payment().is_some_and(|payment| payment.status == "approved")
@@ -92,14 +97,19 @@ struct Pages {
 }
 
 impl Ledger {
-    /// Writes down an acknowledged order. Two purchases answered with one order are an anomaly, and so is a
-    /// key answered with two.
+    /// Writes down an acknowledged order; the same again under its key is fine. Two purchases answered with one order
+    /// are an anomaly.
     pub fn ordered(&self, key: &str, mut wanted: Vec<Wanted>, order: Order) {
         wanted.sort();
         let mut pages = self.pages();
         if let Some(earlier) = pages.orders.get(&order.id) {
-            let anomaly = format!("order {} answered to key {} and to key {key}", order.id, earlier.key);
-            pages.anomalies.push(anomaly);
+            let same = (&earlier.order.items, &earlier.order.total) == (&order.items, &order.total);
+            if earlier.key != key {
+                let anomaly = format!("order {} answered to key {} and to key {key}", order.id, earlier.key);
+                pages.anomalies.push(anomaly);
+            } else if !same {
+                pages.anomalies.push(format!("order {} answered to key {key} in two ways", order.id));
+            }
             return;
         }
         let entry = Entry {
@@ -116,6 +126,33 @@ impl Ledger {
     pub fn settle(&self, order_id: &str, settlement: Settlement) {
         if let Some(entry) = self.pages().orders.get_mut(order_id) {
             entry.settlement = settlement;
+        }
+    }
+
+    /// Writes down that an order is to be paid, unless it is known to be, or to be on its way.
+    pub(crate) fn paying(&self, order_id: &str) {
+        if let Some(entry) = self.pages().orders.get_mut(order_id)
+            && !entry.is_charged()
+        {
+            entry.settlement = Settlement::Asked;
+        }
+    }
+
+    /// Writes down how the last try to pay an order ended. A later try that was refused undoes no earlier success.
+    pub(crate) fn paid(&self, order_id: &str, settlement: Settlement) {
+        if let Some(entry) = self.pages().orders.get_mut(order_id)
+            && (!entry.is_charged() || matches!(settlement, Settlement::Answered(_)))
+        {
+            entry.settlement = settlement;
+        }
+    }
+
+    /// Writes down that an order is to be cancelled, unless it is.
+    pub(crate) fn cancelling(&self, order_id: &str) {
+        if let Some(entry) = self.pages().orders.get_mut(order_id)
+            && entry.cancellation != Cancellation::Done
+        {
+            entry.cancellation = Cancellation::Asked;
         }
     }
 

@@ -7,21 +7,32 @@
 //! | [`client`] | an HTTP/1.1 keep-alive client that reconnects, and retries a request until it is answered |
 //! | [`wire`] | the entities as the REST interface writes them; money stays the decimal string it came as |
 //! | [`sale`] | a flash sale: a closed loop of shoppers, one connection each |
+//! | [`scenario`] | scenario files: what people do, how many of them, and what must hold |
 //! | [`ledger`] | everything the server acknowledged to them |
 //! | [`report`] | throughput, latency percentiles a step, answers by kind |
+//! | [`record`] | what a worker writes down of its requests: histograms by step and outcome, one series a second |
+//! | [`summary`] | the JSON document of a run, its text for a terminal, and the thresholds that decide |
+//! | [`html`] | the same as one page with pictures |
 //! | [`audit`] | the verdict: what the API shows afterwards against the ledger |
 //!
 //! The crate imports no other crate of the workspace: what it finds out, any storefront could.
 
 pub mod audit;
 pub mod client;
+pub mod decimal;
+pub mod html;
 pub mod ledger;
 pub mod message;
+pub mod record;
 pub mod report;
 pub mod rng;
+pub mod run;
 pub mod sale;
+pub mod scenario;
 mod shopper;
+pub mod summary;
 pub mod target;
+mod verify;
 pub mod wire;
 
 pub use client::{Client, ClientError};

@@ -1,0 +1,61 @@
+//! The series in as many parts as a picture can show.
+
+use crate::record::{Counts, Kind};
+use crate::summary::Summary;
+use crate::summary::document::Second;
+
+/// A picture has room for about this many points.
+const MOST: usize = 240;
+
+/// Some seconds of the run together.
+pub(super) struct Bin {
+    /// Where it begins and ends, in seconds of the run.
+    pub(super) from: f64,
+    pub(super) to: f64,
+    /// Planned arrivals a second; `None` of a closed loop.
+    pub(super) planned: Option<f64>,
+    /// Requests that ended a second, by [`Kind`].
+    pub(super) rates: [f64; 4],
+    /// Latencies in microseconds of those that were waited for; `None` of none.
+    pub(super) p50: Option<f64>,
+    pub(super) p99: Option<f64>,
+    /// The most requests on the way at the end of one of the seconds.
+    pub(super) in_flight: u64,
+}
+
+impl Bin {
+    /// Its middle, where its figures are drawn.
+    pub(super) fn middle(&self) -> f64 {
+        f64::midpoint(self.from, self.to)
+    }
+
+    /// Requests that ended a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.rates.iter().sum()
+    }
+}
+
+/// The seconds of `summary`, several together when there are more than a picture can show. A last second that the
+/// run only touched is left out: it would look like a fall.
+pub(super) fn bins(summary: &Summary) -> Vec<Bin> {
+    let full = (summary.run.duration_s + 0.05).floor().max(1.0) as usize;
+    let seconds = &summary.seconds[..summary.seconds.len().min(full)];
+    seconds.chunks(seconds.len().div_ceil(MOST).max(1)).filter_map(bin).collect()
+}
+
+fn bin(seconds: &[Second]) -> Option<Bin> {
+    let (first, last) = (seconds.first()?, seconds.last()?);
+    let width = seconds.len() as f64;
+    let mut latency = Counts::default();
+    seconds.iter().flat_map(|second| &second.steps).for_each(|step| latency.merge(&step.histogram));
+    let rate = |kind| seconds.iter().map(|second| second.count_of(kind)).sum::<u64>() as f64 / width;
+    Some(Bin {
+        from: f64::from(first.second),
+        to: f64::from(last.second) + 1.0,
+        planned: seconds.iter().map(|second| second.planned).sum::<Option<f64>>().map(|sum| sum / width),
+        rates: Kind::ALL.map(rate),
+        p50: latency.quantile(0.5).map(|latency| latency as f64),
+        p99: latency.quantile(0.99).map(|latency| latency as f64),
+        in_flight: seconds.iter().map(|second| second.in_flight).max().unwrap_or(0),
+    })
+}

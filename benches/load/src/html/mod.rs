@@ -1,0 +1,137 @@
+//! The document of a run as one page: the verdict, pictures, and every figure again as a table.
+//!
+//! The page asks nothing of the network and runs no script (its content security policy forbids both), and whatever
+//! a server or a scenario chose to call things is written as text. It follows the reader's light or dark setting and
+//! fits a phone.
+
+mod bins;
+mod chart;
+mod escape;
+mod panels;
+mod scale;
+mod tables;
+
+use std::fmt::{self, Write};
+
+use escape::Text;
+use panels::{Panel, Time};
+
+use crate::record::Recorded;
+use crate::summary::figures::{latency, rate, share};
+use crate::summary::{Exit, ReadError, Summary};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page of one run.
+///
+/// # Errors
+/// When a histogram in the document cannot be read.
+pub fn page(summary: &Summary) -> Result<String, ReadError> {
+    let recorded = summary.recorded()?;
+    let mut page = String::new();
+    // Writing to a String does not fail.
+    let _ = write_page(&mut page, summary, &recorded);
+    Ok(page)
+}
+
+fn write_page(out: &mut String, summary: &Summary, recorded: &Recorded) -> fmt::Result {
+    write!(
+        out,
+        r#"<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{}</title>
+<style>{STYLE}</style></head><body><main>
+"#,
+        Text(summary.headline())
+    )?;
+    write_verdict(out, summary)?;
+    write_head(out, summary)?;
+    let bins = bins::bins(summary);
+    out.write_str("<div class=\"grid\">\n")?;
+    for panel in (Time { summary, bins: &bins }).panels(recorded) {
+        write_panel(out, &panel)?;
+    }
+    tables::latencies(out, summary)?;
+    tables::answers(out, summary)?;
+    tables::thresholds(out, summary)?;
+    tables::audit(out, summary)?;
+    tables::run(out, summary)?;
+    tables::series(out, &bins)?;
+    let version = Text(&summary.run.versions.generator);
+    write!(
+        out,
+        "</div>\n<footer>Written by relampago load {version}. The figures are those of its JSON document.</footer>\n</main></body></html>\n"
+    )
+}
+
+fn write_verdict(out: &mut String, summary: &Summary) -> fmt::Result {
+    let (tone, sign) = match summary.exit() {
+        Exit::Passed => ("good", "✓"),
+        Exit::Invalid => ("warn", "!"),
+        Exit::AuditFailed | Exit::ThresholdMissed => ("bad", "✗"),
+    };
+    let headline = summary.headline();
+    let (word, rest) = headline.split_once(": ").unwrap_or((&headline, ""));
+    write!(
+        out,
+        r#"<section class="verdict {tone}" aria-label="Verdict"><strong>{sign} {}</strong><p>{}</p>"#,
+        Text(word),
+        Text(rest)
+    )?;
+    let others = summary.verdict.failures.get(1..).unwrap_or_default();
+    if !others.is_empty() {
+        out.write_str("<ul>")?;
+        others.iter().try_for_each(|failure| write!(out, "<li>{}</li>", Text(failure)))?;
+        out.write_str("</ul>")?;
+    }
+    out.write_str("</section>\n")
+}
+
+fn write_head(out: &mut String, summary: &Summary) -> fmt::Result {
+    let (run, all) = (&summary.run, &summary.all);
+    write!(out, "<header><h1>{}</h1>", Text(&run.scenario))?;
+    if !run.description.is_empty() {
+        write!(out, "<p>{}</p>", Text(&run.description))?;
+    }
+    let early = if run.interrupted { ", ended early" } else { "" };
+    write!(
+        out,
+        "<p>{:.0} s against {}, started {}{early}, seed {}</p></header>",
+        run.duration_s,
+        Text(&run.target),
+        Text(&run.started),
+        run.seed
+    )?;
+    let audit = match (summary.audit.ran, summary.audit.failed()) {
+        (_, true) => "do not balance",
+        (true, false) => "balance",
+        (false, false) => "not audited",
+    };
+    let at = &all.latency;
+    let tiles = [
+        ("requests a second", rate(all.rate)),
+        ("of them ok", rate(all.ok_rate)),
+        ("p50", latency(at.p50 as f64)),
+        ("p99", latency(at.p99 as f64)),
+        ("p99.99", latency(at.p99_99 as f64)),
+        ("failed", share(all.failed, all.count)),
+        ("the books", audit.to_owned()),
+    ];
+    out.write_str("<dl class=\"tiles\">")?;
+    tiles.iter().try_for_each(|(name, figure)| write!(out, "<div><dt>{name}</dt><dd>{figure}</dd></div>"))?;
+    out.write_str("</dl>\n")
+}
+
+fn write_panel(out: &mut String, panel: &Panel) -> fmt::Result {
+    write!(
+        out,
+        r#"<figure class="card {}"><figcaption><h2>{}</h2><p class="note">{}</p></figcaption>"#,
+        panel.share,
+        panel.heading,
+        Text(&panel.note)
+    )?;
+    panel.sizes.iter().try_for_each(|size| panel.chart.draw(out, *size))?;
+    out.write_str("</figure>\n")
+}

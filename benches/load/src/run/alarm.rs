@@ -1,0 +1,45 @@
+//! Wakes a task at a moment, to some tens of microseconds: tokio's own timers know milliseconds.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A timer of the kernel, watched like a socket.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    timer: AsyncFd<OwnedFd>,
+}
+
+impl Alarm {
+    #[expect(deprecated, reason = "its successor is unsafe, for what is no OwnedFd and may close under it")]
+    pub(super) fn new() -> io::Result<Self> {
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        Ok(Self { timer: AsyncFd::with_interest(timer, Interest::READABLE)? })
+    }
+
+    /// Returns at `moment`, or at once if it has passed. Dropped, it waits for nothing.
+    pub(super) async fn until(&self, moment: Instant) -> io::Result<()> {
+        loop {
+            let left = moment.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once_after(left))?;
+            // Setting the timer again forgets what it counted, so that nothing has to be read from it.
+            self.timer.readable().await?.clear_ready();
+        }
+    }
+}
+
+fn once_after(left: Duration) -> Itimerspec {
+    let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+    Itimerspec { it_interval: never, it_value: Timespec { tv_sec, tv_nsec: left.subsec_nanos().into() } }
+}

@@ -1,0 +1,92 @@
+//! What is wrong with a scenario file, said so that it can be found.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why there is no scenario.
+#[derive(Debug, Error)]
+pub enum ScenarioError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Neither a file nor the name of a shipped scenario.
+    #[error("{name}: there is no such file, and no scenario of that name is shipped; shipped are {shipped}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The names of those that are.
+        shipped: String,
+    },
+    /// The file is no TOML, or not of the shape of a scenario. The text shows the line.
+    #[error("{file}: {message}")]
+    Shape {
+        /// The file.
+        file: String,
+        /// What the reader says, with line, column and excerpt.
+        message: String,
+    },
+    /// The shape is right and the content is not.
+    #[error("{}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n"))]
+    Faults(Vec<Fault>),
+}
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.problem)
+    }
+}
+
+/// Collects the faults of one file.
+#[derive(Debug)]
+pub(super) struct Faults<'a> {
+    file: &'a str,
+    text: &'a str,
+    found: Vec<Fault>,
+}
+
+impl<'a> Faults<'a> {
+    pub(super) fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text, found: Vec::new() }
+    }
+
+    /// Notes a fault of what stands at `span`, in bytes.
+    pub(super) fn add(&mut self, span: Range<usize>, problem: impl Into<String>) {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        self.found.push(Fault { file: self.file.to_owned(), line, problem: problem.into() });
+    }
+
+    /// The value of `read`, or nothing and one more fault.
+    pub(super) fn note<T>(&mut self, span: Range<usize>, read: Result<T, String>) -> Option<T> {
+        read.map_err(|problem| self.add(span, problem)).ok()
+    }
+
+    pub(super) fn into_result(mut self) -> Result<(), ScenarioError> {
+        if self.found.is_empty() {
+            return Ok(());
+        }
+        self.found.sort_by_key(|fault| fault.line);
+        self.found.dedup();
+        Err(ScenarioError::Faults(self.found))
+    }
+}

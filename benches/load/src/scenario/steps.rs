@@ -1,0 +1,397 @@
+//! The steps of a scenario, from their written form.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use toml::{Spanned, Value};
+
+use super::answer::{Pattern, Place};
+use super::build::{bounded, duration, parsed, patterns, read_duration};
+use super::fault::Faults;
+use super::model::{Check, Pause, Retry, Role, Step, Subject, Test};
+use super::names::{Names, Scope};
+use super::raw;
+use super::template::{Escape, Slot, Template};
+
+const MOST_REPETITIONS: u32 = 1_000_000;
+const MOST_COPIES: u8 = 16;
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// What every step has unless it says otherwise.
+#[derive(Debug)]
+pub(super) struct Defaults<'a> {
+    pub(super) headers: &'a raw::Texts,
+    pub(super) identities: &'a BTreeMap<String, raw::Identity>,
+    pub(super) timeout: Duration,
+    /// Whether the audit takes roles.
+    pub(super) records: bool,
+}
+
+/// Reads steps, one after the other, in the order in which they capture.
+#[derive(Debug)]
+pub(super) struct Steps<'a, 'f> {
+    pub(super) names: &'a mut Names,
+    pub(super) faults: &'a mut Faults<'f>,
+    pub(super) defaults: &'a Defaults<'a>,
+}
+
+/// Where a template stands, as far as names matter.
+#[derive(Clone, Copy, Debug)]
+struct Site<'a> {
+    scope: Scope,
+    repeated: bool,
+    each: &'a [Slot],
+}
+
+impl Steps<'_, '_> {
+    /// A step of a flow, the set-up or the audit.
+    pub(super) fn step(&mut self, written: &raw::Step, scope: Scope) -> Option<Step> {
+        self.name_of(&written.name);
+        let each = self.each(written, scope);
+        let repeat = bounded(written.repeat.as_ref(), MOST_REPETITIONS, "repeat", self.faults);
+        let site = Site { scope, repeated: repeat.is_some(), each: &each };
+        let mut step = self.request(&written.request, written.identity.as_ref(), site)?;
+        written.name.get_ref().clone_into(&mut step.name);
+        self.headers(&written.headers, site, &mut step.headers);
+        step.body = self.body(written, site, &mut step.headers);
+        if let Some(timeout) = written.timeout.as_ref().and_then(|text| duration(text, self.faults)) {
+            step.timeout = timeout;
+        }
+        if !written.expect.is_empty() {
+            step.expect = patterns(&written.expect, self.faults);
+        }
+        step.refused = patterns(&written.refused, self.faults);
+        step.captures = self.captures(&written.capture, scope);
+        step.checks = written.checks.iter().filter_map(|check| self.check(check, site)).collect();
+        step.think =
+            written.think.as_ref().and_then(|text| self.faults.note(text.span(), pause(text.get_ref())));
+        step.chance = written.chance.as_ref().map_or(1.0, |chance| self.chance(chance));
+        step.copies = written.copies.as_ref().map_or(1, |copies| self.copies(copies));
+        step.repeat = repeat.unwrap_or(1);
+        step.draw = self.drawn(&written.draw, scope);
+        step.optional = written.optional;
+        step.retry = written.retry.as_ref().and_then(|retry| self.retry(retry));
+        step.record = written.record.as_ref().and_then(|role| self.role(role));
+        step.keep = self.kept(&written.keep, site);
+        step.each = written.each.as_ref().map(|each| each.get_ref().clone());
+        Some(step)
+    }
+
+    /// A request that only reads, without anything around it.
+    pub(super) fn read(
+        &mut self,
+        request: &raw::Text,
+        identity: Option<&raw::Text>,
+        repeat: Option<&Spanned<u32>>,
+    ) -> Option<Step> {
+        let count = bounded(repeat, MOST_REPETITIONS, "repeat", self.faults);
+        let site = Site { scope: Scope::Watch, repeated: count.is_some(), each: &[] };
+        let step = self.request(request, identity, site)?;
+        Some(Step { repeat: count.unwrap_or(1), ..step })
+    }
+
+    /// A text that belongs to no step.
+    pub(super) fn template(&mut self, text: &raw::Text, usual: Escape, scope: Scope) -> Option<Template> {
+        let site = Site { scope, repeated: scope == Scope::Watch, each: &[] };
+        self.text(text.get_ref(), text.span(), usual, site)
+    }
+
+    fn request(&mut self, text: &raw::Text, identity: Option<&raw::Text>, site: Site<'_>) -> Option<Step> {
+        let Some((method, path)) = text.get_ref().split_once(' ').filter(|(method, path)| {
+            METHODS.contains(method) && path.starts_with(['/', '{']) && !path.contains(char::is_control)
+        }) else {
+            let problem = format!(
+                "`{}` is no request; say `POST /orders`, with {}",
+                text.get_ref(),
+                METHODS.join(", ")
+            );
+            self.faults.add(text.span(), problem);
+            return None;
+        };
+        let path = self.text(path.trim(), text.span(), Escape::Url, site)?;
+        let mut headers = Vec::new();
+        self.headers(self.defaults.headers, site, &mut headers);
+        self.identify(identity, site, &mut headers);
+        Some(Step {
+            name: String::new(),
+            method: method.to_owned(),
+            path,
+            headers,
+            body: None,
+            timeout: self.defaults.timeout,
+            expect: vec![Pattern::Class(2)],
+            refused: Vec::new(),
+            captures: Vec::new(),
+            checks: Vec::new(),
+            think: None,
+            chance: 1.0,
+            copies: 1,
+            repeat: 1,
+            draw: Vec::new(),
+            optional: false,
+            retry: None,
+            record: None,
+            keep: Vec::new(),
+            each: None,
+        })
+    }
+
+    fn text(
+        &mut self,
+        text: &str,
+        span: std::ops::Range<usize>,
+        usual: Escape,
+        site: Site<'_>,
+    ) -> Option<Template> {
+        let find = |name: &str| self.names.find(name, site.scope, site.repeated, site.each);
+        let read = Template::parse(text, usual, find);
+        self.faults.note(span, read)
+    }
+
+    fn name_of(&mut self, name: &raw::Text) {
+        let fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.get_ref().is_empty() || !name.get_ref().chars().all(fine) {
+            let problem =
+                format!("`{}` is no name of a step; it has letters, digits, `_` and `-`", name.get_ref());
+            self.faults.add(name.span(), problem);
+        }
+    }
+
+    fn headers(&mut self, written: &raw::Texts, site: Site<'_>, headers: &mut Vec<(String, Template)>) {
+        for (name, value) in written {
+            let lower = name.to_ascii_lowercase();
+            let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+            if lower.is_empty() || !lower.chars().all(token) {
+                self.faults.add(value.span(), format!("`{name}` is no name of a header"));
+            }
+            if matches!(lower.as_str(), "content-length" | "transfer-encoding" | "connection") {
+                self.faults.add(value.span(), format!("`{name}` is written by the generator itself"));
+            }
+            if value.get_ref().contains(char::is_control) {
+                self.faults.add(value.span(), "a header has one line");
+            }
+            if let Some(value) = self.text(value.get_ref(), value.span(), Escape::Line, site) {
+                headers.retain(|(known, _)| *known != lower);
+                headers.push((lower, value));
+            }
+        }
+    }
+
+    fn identify(
+        &mut self,
+        identity: Option<&raw::Text>,
+        site: Site<'_>,
+        headers: &mut Vec<(String, Template)>,
+    ) {
+        let Some(name) = identity else { return };
+        match self.defaults.identities.get(name.get_ref()) {
+            Some(identity) => self.headers(&identity.headers, site, headers),
+            None => {
+                let known: Vec<&str> = self.defaults.identities.keys().map(String::as_str).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let problem = format!("no identity is called `{}`; there are {known}", name.get_ref());
+                self.faults.add(name.span(), problem);
+            }
+        }
+    }
+
+    fn body(
+        &mut self,
+        written: &raw::Step,
+        site: Site<'_>,
+        headers: &mut Vec<(String, Template)>,
+    ) -> Option<Template> {
+        let (text, span, usual, kind) = match (&written.json, &written.text) {
+            (None, None) => return None,
+            (Some(json), Some(_)) => {
+                self.faults.add(json.span(), "a step has either `json` or `text`");
+                return None;
+            }
+            (Some(json), None) => {
+                let value = self.faults.note(json.span(), json_of(json.get_ref()))?;
+                (value.to_string(), json.span(), Escape::Json, "application/json")
+            }
+            (None, Some(text)) => {
+                (text.get_ref().clone(), text.span(), Escape::Raw, "text/plain; charset=utf-8")
+            }
+        };
+        if !headers.iter().any(|(name, _)| name == "content-type") {
+            headers.push(("content-type".to_owned(), Template::plain(kind)));
+        }
+        self.text(&text, span, usual, site)
+    }
+
+    fn captures(&mut self, written: &raw::Texts, scope: Scope) -> Vec<(Slot, Place)> {
+        let mut captures = Vec::new();
+        for (name, place) in written {
+            let Some(read) = parsed(place, self.faults) else { continue };
+            let slot = self.names.capture(name, scope);
+            if let Some(slot) = self.faults.note(place.span(), slot) {
+                captures.push((slot, read));
+            }
+        }
+        captures
+    }
+
+    fn check(&mut self, written: &Spanned<raw::Check>, site: Site<'_>) -> Option<Check> {
+        let (span, check) = (written.span(), written.get_ref());
+        let subject = match (&check.at, &check.sum) {
+            (Some(at), None) => Subject::Place(self.faults.note(span.clone(), at.parse())?),
+            (None, Some(parts)) => {
+                let read = |part: &String| self.text(part, span.clone(), Escape::Raw, site);
+                Subject::Sum(parts.iter().map(read).collect::<Option<_>>()?)
+            }
+            _ => {
+                self.faults.add(span, "a check has either `at` or `sum`");
+                return None;
+            }
+        };
+        let mut tests = Vec::new();
+        let written = [
+            ("=", &check.equals, Test::Equals as fn(Template) -> Test),
+            ("contains", &check.contains, Test::Contains),
+            (">=", &check.at_least, Test::AtLeast),
+            ("<=", &check.at_most, Test::AtMost),
+        ];
+        for (sign, text, make) in written {
+            if let Some(text) = text {
+                let template = self.text(text, span.clone(), Escape::Raw, site)?;
+                tests.push((format!("{sign} {text}"), make(template)));
+            }
+        }
+        if let Some(exists) = check.exists {
+            tests.push((if exists { "exists" } else { "is absent" }.to_owned(), Test::Exists(exists)));
+        }
+        if tests.len() > 1 {
+            self.faults.add(span, "a check has one test; write two checks");
+            return None;
+        }
+        let Some((test_name, test)) = tests.pop() else {
+            self.faults.add(span, "a check has `equals`, `contains`, `at_least`, `at_most` or `exists`");
+            return None;
+        };
+        let of = check.at.clone().or_else(|| check.sum.as_ref().map(|parts| parts.join(" + ")));
+        let name = check.name.clone().unwrap_or_else(|| format!("{} {test_name}", of.unwrap_or_default()));
+        Some(Check { name, subject, test })
+    }
+
+    fn chance(&mut self, written: &Spanned<f64>) -> f64 {
+        let chance = *written.get_ref();
+        if !(0.0..=1.0).contains(&chance) {
+            self.faults.add(written.span(), format!("`chance` is from 0 to 1, not {chance}"));
+        }
+        chance
+    }
+
+    fn copies(&mut self, written: &Spanned<u8>) -> u8 {
+        let copies = *written.get_ref();
+        if !(1..=MOST_COPIES).contains(&copies) {
+            self.faults.add(written.span(), format!("`copies` is from 1 to {MOST_COPIES}, not {copies}"));
+        }
+        copies
+    }
+
+    fn drawn(&mut self, written: &[raw::Text], scope: Scope) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        for name in written {
+            match self.names.find(name.get_ref(), scope, false, &[]) {
+                Ok(slot) if self.names.is_drawn(slot) => slots.push(slot),
+                Ok(_) => self.faults.add(name.span(), format!("`{}` is not generated", name.get_ref())),
+                Err(problem) => self.faults.add(name.span(), problem),
+            }
+        }
+        slots
+    }
+
+    fn retry(&mut self, written: &raw::Retry) -> Option<Retry> {
+        let growth = written.growth.as_ref().map_or(1.0, |growth| *growth.get_ref());
+        if let Some(at) = written.growth.as_ref().filter(|_| !(1.0..=10.0).contains(&growth)) {
+            self.faults.add(at.span(), format!("`growth` is from 1 to 10, not {growth}"));
+        }
+        let wait = duration(&written.wait, self.faults)?;
+        let longest = written.longest.as_ref().map_or(Some(wait), |text| duration(text, self.faults))?;
+        Some(Retry {
+            on: patterns(&written.on, self.faults),
+            most: bounded(Some(&written.most), MOST_REPETITIONS, "most", self.faults)?,
+            wait,
+            growth,
+            longest,
+        })
+    }
+
+    fn role(&mut self, written: &raw::Text) -> Option<Role> {
+        if !self.defaults.records {
+            self.faults
+                .add(written.span(), "`record` is for an audit of kind `relampago`; others have `keep`");
+            return None;
+        }
+        let role = match written.get_ref().as_str() {
+            "stock" => Role::Stock,
+            "cart" => Role::Cart,
+            "order" => Role::Order,
+            "payment" => Role::Payment,
+            "cancel" => Role::Cancel,
+            other => {
+                let problem = format!(
+                    "`{other}` is nothing to record; there are stock, cart, order, payment and cancel"
+                );
+                self.faults.add(written.span(), problem);
+                return None;
+            }
+        };
+        Some(role)
+    }
+
+    fn kept(&mut self, written: &[raw::Text], site: Site<'_>) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        for name in written {
+            let found = self.names.find(name.get_ref(), site.scope, site.repeated, site.each);
+            slots.extend(self.faults.note(name.span(), found));
+        }
+        slots
+    }
+
+    /// The values kept by the step that an audit step goes over.
+    fn each(&mut self, written: &raw::Step, scope: Scope) -> Vec<Slot> {
+        let Some(name) = &written.each else { return Vec::new() };
+        if scope != Scope::Audit {
+            self.faults.add(name.span(), "`each` is for steps of the audit");
+            return Vec::new();
+        }
+        match self.names.kept_by(name.get_ref()) {
+            Some(kept) if !kept.is_empty() => kept.to_vec(),
+            _ => {
+                self.faults.add(
+                    name.span(),
+                    format!("no step of a flow called `{}` keeps anything", name.get_ref()),
+                );
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// `2s`, `1s..3s`, or `exp 2s`.
+fn pause(text: &str) -> Result<Pause, String> {
+    if let Some(mean) = text.strip_prefix("exp ") {
+        return Ok(Pause::Exponential(read_duration(mean)?));
+    }
+    let Some((from, to)) = text.split_once("..") else { return Ok(Pause::Fixed(read_duration(text)?)) };
+    let (from, to) = (read_duration(from)?, read_duration(to)?);
+    if from <= to { Ok(Pause::Between(from, to)) } else { Err(format!("`{text}` ends before it begins")) }
+}
+
+fn json_of(value: &Value) -> Result<serde_json::Value, String> {
+    Ok(match value {
+        Value::String(text) => serde_json::Value::from(text.as_str()),
+        Value::Integer(number) => serde_json::Value::from(*number),
+        Value::Float(number) => serde_json::Value::from(*number),
+        Value::Boolean(truth) => serde_json::Value::from(*truth),
+        Value::Datetime(moment) => serde_json::Value::from(moment.to_string()),
+        Value::Array(items) => items.iter().map(json_of).collect::<Result<Vec<_>, _>>()?.into(),
+        Value::Table(table) => {
+            let fields = table.iter().map(|(name, value)| Ok((name.clone(), json_of(value)?)));
+            serde_json::Value::Object(fields.collect::<Result<_, String>>()?)
+        }
+    })
+}

@@ -1,0 +1,11 @@
+//! Scenario files against servers in memory: what they measure, and what their audits find.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod books;
+mod foreign;
+mod running;
+mod scenarios;
+mod serving;
+#[path = "../shop/mod.rs"]
+mod shop;
+mod stall;

@@ -1,0 +1,71 @@
+//! Coordinated omission: a server that stands still for a second is found out by the open loop, and hidden by the
+//! closed one.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use relampago_load::summary::Summary;
+use serde_json::json;
+
+use crate::running;
+use crate::serving::Server;
+
+const STALL: Duration = Duration::from_secs(1);
+
+/// Stands still once, as a server does whose disk hangs: it answers on one thread.
+fn stalling() -> Server {
+    let began = Mutex::new(None::<Instant>);
+    let stalled = Mutex::new(false);
+    Server::open(move |_| {
+        let now = Instant::now();
+        let began = *began.lock().unwrap().get_or_insert(now);
+        let mut stalled = stalled.lock().unwrap();
+        if !*stalled && now - began >= Duration::from_secs(1) {
+            *stalled = true;
+            #[expect(clippy::disallowed_methods, reason = "the stall is what this server is for")]
+            std::thread::sleep(STALL);
+        }
+        (200, Vec::new(), json!({}))
+    })
+}
+
+fn loaded(server: &Server, load: &str) -> Summary {
+    let text = format!(
+        r#"
+        name = "stall"
+        description = "One small request."
+        [[flows]]
+        name = "ask"
+        [[flows.steps]]
+        name = "ask"
+        request = "GET /"
+        [load]
+        {load}
+        "#
+    );
+    running::run_text(&text, server.address)
+}
+
+#[test]
+fn the_open_loop_shows_a_stall_that_the_closed_loop_hides() {
+    let server = stalling();
+    let open = loaded(
+        &server,
+        "mode = \"open\"\narrivals = \"constant\"\nrate = 200\nduration = \"4s\"\nconnections = 64",
+    );
+    let all = &open.steps[0].all;
+    assert_eq!((all.count, all.failed), (800, 0), "{open}");
+    // Of 800 requests, the 200 of the stalled second waited: half of them half a second or more. So p99 is close to
+    // the whole stall, and so is what wrk2 would say: the k-th of n that wait T is answered after T·(1 - k/n).
+    let expected = STALL.as_micros() as u64;
+    assert!(all.latency.p99 >= expected * 90 / 100, "p99 is {} µs\n{open}", all.latency.p99);
+    assert!(all.latency.p90 >= expected / 2, "p90 is {} µs", all.latency.p90);
+    assert!(all.latency.p50 < expected / 4, "p50 is {} µs", all.latency.p50);
+
+    let server = stalling();
+    let closed = loaded(&server, "mode = \"closed\"\nclients = 4\nduration = \"3s\"");
+    let all = &closed.steps[0].all;
+    // The same stall: four requests met it, however many it kept from being sent.
+    assert!(all.latency.max >= expected * 90 / 100, "max is {} µs\n{closed}", all.latency.max);
+    assert!(all.latency.p99 < expected / 4, "p99 is {} µs\n{closed}", all.latency.p99);
+}

@@ -1,0 +1,267 @@
+//! `relampago load`: load from a scenario file, and what is made of its reports.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use relampago_load::run::address::Url;
+use relampago_load::run::{Options, Progress, run};
+use relampago_load::scenario::generator::Part;
+use relampago_load::scenario::{self, Scenario, shipped};
+use relampago_load::summary::Summary;
+use relampago_load::{Rng, Target, html};
+use tokio::runtime::Builder;
+use tokio::signal::ctrl_c;
+use tokio::sync::{mpsc, watch};
+
+use crate::serve;
+
+/// Skus whose stock the line of progress has room for.
+const MOST_SKUS_SHOWN: usize = 3;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Load {
+    /// Run a scenario against a server: exit code 0 if it passed, 3 if the books do not balance, 4 if the generator
+    /// was the limit, 5 if a threshold was missed
+    Run(Box<RunArgs>),
+    /// List the scenarios that come along
+    List,
+    /// Print one of them, to begin a file of one's own with
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Read a file and say whether it is a scenario
+    Check {
+        /// The file
+        file: String,
+    },
+    /// Make one report of those that several generators wrote of one run
+    Merge {
+        /// The reports, JSON
+        #[arg(required = true, num_args = 2..)]
+        parts: Vec<PathBuf>,
+        #[command(flatten)]
+        out: Out,
+    },
+}
+
+/// How to run a scenario.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// A scenario file, or the name of one that comes along
+    #[arg(value_name = "FILE|NAME")]
+    scenario: String,
+    /// The shop: http://HOST:PORT
+    #[arg(long)]
+    url: String,
+    /// What {{api_key}} stands for; the audit reads with it
+    #[arg(long, env = "LOAD_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Seed of every choice, to repeat a run on fresh data
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Another value for a variable of the file
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+    /// Every rate, or the number of clients, times this
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    scale: f64,
+    /// Every moment of the plan times this
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    stretch: f64,
+    /// Threads of the generator [default: half of the processors]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Second zero of the run, as several generators agree on it: 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
+    start_at: Option<SystemTime>,
+    /// Which of several generators this is, such as 2/3; all of them have the same --seed and --start-at, and the
+    /// first one sets up and must be ready before the start
+    #[arg(long, value_name = "I/N", value_parser = part, requires = "seed", requires = "start_at")]
+    part: Option<Part>,
+    /// Offer the run's own metrics to Prometheus there
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics_addr: Option<SocketAddr>,
+    /// Load a server that is neither on this machine nor in a private network
+    #[arg(long)]
+    yes_this_is_mine: bool,
+    #[command(flatten)]
+    out: Out,
+}
+
+/// Where a report goes besides the terminal.
+#[derive(Debug, Args)]
+pub(super) struct Out {
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as a page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// Does it.
+pub(super) fn execute(load: &Load) -> Result<ExitCode> {
+    match load {
+        Load::Run(arguments) => run_scenario(arguments),
+        Load::List => list(),
+        Load::Show { name } => show(name),
+        Load::Check { file } => {
+            let scenario = scenario::load(file, &[])?;
+            print(&format!("{}: {} flows, all right\n", scenario.name, scenario.flows.len()))
+        }
+        Load::Merge { parts, out } => {
+            let parts: Vec<Summary> = parts.iter().map(|path| read(path)).collect::<Result<_>>()?;
+            hand_out(&Summary::merge(&parts)?, out)
+        }
+    }
+}
+
+fn list() -> Result<ExitCode> {
+    let mut text = String::new();
+    for name in shipped::names() {
+        let scenario = scenario::load(name, &[])?;
+        let first = scenario.description.split_inclusive('.').next().unwrap_or_default().replace('\n', " ");
+        text.push_str(&format!("{name:20} {first}\n"));
+    }
+    print(&text)
+}
+
+fn show(name: &str) -> Result<ExitCode> {
+    let known = || shipped::names().collect::<Vec<_>>().join(", ");
+    let text = shipped::text(name).with_context(|| format!("no scenario {name}; there are {}", known()))?;
+    print(text)
+}
+
+fn print(text: &str) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &Path) -> Result<Summary> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Summary::from_json(&text).with_context(|| format!("{} is no report", path.display()))
+}
+
+fn run_scenario(arguments: &RunArgs) -> Result<ExitCode> {
+    serve::raise_file_limit();
+    let mut scenario = scenario::load(&arguments.scenario, &arguments.set)?;
+    scenario.load = scenario.load.scaled(arguments.scale, arguments.stretch).map_err(anyhow::Error::msg)?;
+    let url = Url::parse(&arguments.url)?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let summary = runtime.block_on(async {
+        let address = url.resolve(arguments.yes_this_is_mine).await?;
+        let options = Options {
+            url,
+            target: Target::new(address),
+            api_key: arguments.api_key.clone(),
+            seed: arguments.seed.unwrap_or_else(Rng::fresh_seed),
+            part: arguments.part.unwrap_or(Part { index: 0, of: 1 }),
+            threads: arguments.threads,
+            start_at: arguments.start_at,
+            metrics: arguments.metrics_addr,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        watched(&scenario, options).await
+    })?;
+    hand_out(&summary, &arguments.out)
+}
+
+/// Runs a scenario with a line of progress, until its end or Ctrl-C.
+async fn watched(scenario: &Scenario, options: Options) -> Result<Summary> {
+    eprintln!("{}: {} (seed {})", scenario.name, options.url, options.seed);
+    let (stop, stopped) = watch::channel(false);
+    let (_events, told) = mpsc::channel(1);
+    let interrupt = async {
+        if ctrl_c().await.is_err() {
+            return std::future::pending().await;
+        }
+        stop.send_replace(true);
+        eprintln!("\ninterrupted: no more starts; once more gives up");
+        match ctrl_c().await {
+            Ok(()) => bail!("given up without a report"),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let in_place = std::io::stderr().is_terminal();
+    let line = |progress: &Progress| tell(progress, in_place);
+    tokio::select! {
+        summary = run(scenario, options, stopped, told, line) => Ok(summary?),
+        given_up = interrupt => given_up,
+    }
+}
+
+/// One line of progress; on a terminal it takes the place of the last.
+fn tell(progress: &Progress, in_place: bool) {
+    let [ok, refused, throttled, failed] = progress.answered;
+    let p99 = progress.p99_us.map_or("-".to_owned(), |p99| format!("{:.1} ms", p99 as f64 / 1000.0));
+    let mut line = format!(
+        "{:4} of {} s  {ok:6} ok/s  {refused:6} refused  {throttled:4} throttled  {failed:4} failed  p99 {p99}",
+        progress.elapsed.as_secs(),
+        progress.whole.as_secs(),
+    );
+    for (sku, left) in progress.stock.iter().take(MOST_SKUS_SHOWN) {
+        line.push_str(&format!("  {sku}: {left} left"));
+    }
+    let mut out = std::io::stderr().lock();
+    // A reader of progress who has gone away is no reason to stop.
+    let _closed = if in_place {
+        write!(out, "\r\x1b[2K{line}").and_then(|()| out.flush())
+    } else {
+        writeln!(out, "{line}")
+    };
+}
+
+/// Prints a report, writes it where it is asked for, and makes its verdict the exit code.
+fn hand_out(summary: &Summary, out: &Out) -> Result<ExitCode> {
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
+    print(&summary.to_string())?;
+    if let Some(path) = &out.json {
+        write(path, &summary.to_json())?;
+    }
+    if let Some(path) = &out.html {
+        write(path, &html::page(summary)?)?;
+    }
+    Ok(ExitCode::from(summary.exit() as u8))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn part(text: &str) -> Result<Part, String> {
+    let read = || {
+        let (index, of) = text.split_once('/')?;
+        let (index, of): (u32, u32) = (index.parse().ok()?, of.parse().ok()?);
+        (index >= 1 && index <= of && of <= 1000).then(|| Part { index: index - 1, of })
+    };
+    read().ok_or_else(|| format!("`{text}` is no part; say 2/3 for the second of three"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_counted_from_one() {
+        assert_eq!(part("2/3"), Ok(Part { index: 1, of: 3 }));
+        for text in ["0/3", "4/3", "1", "a/b", "1/0"] {
+            assert!(part(text).is_err(), "{text}");
+        }
+    }
+}
