@@ -128,10 +128,10 @@ fn write_panel(out: &mut String, panel: &Panel) -> fmt::Result {
     write!(
         out,
         r#"<figure class="card {}"><figcaption><h2>{}</h2><p class="note">{}</p></figcaption>"#,
-        panel.share,
+        panel.width.class(),
         panel.heading,
         Text(&panel.note)
     )?;
-    panel.sizes.iter().try_for_each(|size| panel.chart.draw(out, *size))?;
+    panel.width.sizes().iter().try_for_each(|size| panel.chart.draw(out, *size))?;
     out.write_str("</figure>\n")
 }

@@ -38,7 +38,7 @@ fn row(out: &mut String, class: &str, name: &dyn fmt::Display, count: u64, at: &
 /// What requests came to, over all steps.
 pub(super) fn answers(out: &mut String, summary: &Summary) -> fmt::Result {
     open(out, "Answers by kind", "what requests came to, over all steps")?;
-    head(out, &["", "kind", "share", "", "requests"])?;
+    head(out, &["", "", "share", "requests"])?;
     let all = summary.all.count;
     let most = Kind::ALL
         .iter()
@@ -51,7 +51,7 @@ pub(super) fn answers(out: &mut String, summary: &Summary) -> fmt::Result {
             let width = count as f64 * 100.0 / most as f64;
             write!(
                 out,
-                r#"<tr><th scope="row" class="wrap">{}</th><td class="text {1}"><span class="swatch"></span>{1}</td><td class="bar {1}"><i style="width:{width:.1}%"></i></td><td>{2}</td><td>{3}</td></tr>"#,
+                r#"<tr><th scope="row" class="wrap">{}<small>{1}</small></th><td class="bar {1}"><i style="width:{width:.1}%"></i></td><td>{2}</td><td>{3}</td></tr>"#,
                 Text(outcome),
                 kind.name(),
                 share(count, all),
@@ -67,8 +67,7 @@ pub(super) fn thresholds(out: &mut String, summary: &Summary) -> fmt::Result {
     if summary.thresholds.is_empty() {
         return Ok(());
     }
-    open(out, "Thresholds", "conditions that the run had to meet")?;
-    out.write_str("<tbody>")?;
+    open_list(out, "Thresholds", "conditions that the run had to meet")?;
     for threshold in &summary.thresholds {
         let (class, word) = if threshold.passed { ("yes", "✓ met") } else { ("no", "✗ missed") };
         write!(
@@ -88,8 +87,7 @@ pub(super) fn audit(out: &mut String, summary: &Summary) -> fmt::Result {
     } else {
         "there was none"
     };
-    open(out, "Audit", note)?;
-    out.write_str("<tbody>")?;
+    open_list(out, "Audit", note)?;
     for check in &summary.audit.checks {
         let (class, word) = if check.passed { ("yes", "✓ balances") } else { ("no", "✗ failed") };
         write!(
@@ -199,6 +197,14 @@ fn open(out: &mut String, heading: &str, note: &str) -> fmt::Result {
     write!(
         out,
         r#"<section class="card"><h2>{heading}</h2><p class="note">{note}</p><div class="scroll" tabindex="0" role="region" aria-label="{heading}"><table>"#
+    )
+}
+
+/// A table of sentences, whose cells a phone shows below each other.
+fn open_list(out: &mut String, heading: &str, note: &str) -> fmt::Result {
+    write!(
+        out,
+        r#"<section class="card"><h2>{heading}</h2><p class="note">{note}</p><div><table class="list"><tbody>"#
     )
 }
 
