@@ -13,6 +13,8 @@ const LINE: f64 = 15.0;
 /// Width of the usual letter of small text and of a capital one, on the safe side; the browser chooses the font.
 const LETTER: f64 = 7.0;
 const CAPITAL: f64 = 8.8;
+/// Room for the words of a mark: half of a phone's width.
+const LONGEST_MARK: f64 = 150.0;
 
 /// What a chart shows.
 pub(super) struct Chart {
@@ -126,7 +128,7 @@ impl Chart {
 
     fn frame(&self, size: Size, mark_rows: usize) -> Frame {
         let names = self.series.iter().map(|series| width(&series.name)).fold(0.0, f64::max);
-        let room = if names == 0.0 { 14.0 } else { (names + 24.0).min(size.width * 0.3) };
+        let room = if names == 0.0 { 22.0 } else { (names + 24.0).min(size.width * 0.3) };
         let labels = (self.y.ticks)(self.y.scale, 4.0).into_iter().map(|(_, label)| width(&label));
         Frame {
             left: labels.fold(0.0, f64::max) + 10.0,
@@ -157,7 +159,7 @@ impl Chart {
     }
 
     fn draw_axes(&self, out: &mut String, frame: &Frame) -> fmt::Result {
-        for (figure, label) in (self.y.ticks)(self.y.scale, (frame.bottom - frame.top) / 48.0) {
+        for (figure, label) in (self.y.ticks)(self.y.scale, (frame.bottom - frame.top) / 40.0) {
             let (y, left, right) = (self.y_at(frame, figure), frame.left, frame.right);
             write!(out, r#"<path class="grid" d="M{left} {y:.1}H{right}"/>"#)?;
             write!(out, r#"<text class="end" x="{}" y="{:.1}">{}</text>"#, left - 7.0, y + 4.0, Text(label))?;
@@ -216,7 +218,7 @@ impl Chart {
         // The rows decide the top of the frame alone, so that its width is known before them.
         let frame = self.frame(size, 0);
         let place = |(at, text): &(f64, String)| {
-            let (start, end) = word_span(&frame, self.x_at(&frame, *at), text);
+            let (start, end) = word_span(&frame, self.x_at(&frame, *at), &shortened(text, LONGEST_MARK));
             let row = ends.iter().position(|taken| *taken + LETTER < start)?;
             ends[row] = end;
             Some(row)
@@ -235,7 +237,8 @@ impl Chart {
                 Text(text)
             )?;
             if row.is_some() {
-                let (start, end) = word_span(frame, x, text);
+                let text = shortened(text, LONGEST_MARK);
+                let (start, end) = word_span(frame, x, &text);
                 let (class, place) = if start < x { ("mark end", end) } else { ("mark", start) };
                 write!(
                     out,

@@ -320,15 +320,12 @@ fn time_ticks(scale: Scale, count: f64) -> Vec<(f64, String)> {
 }
 
 fn percentile_ticks(scale: Scale, _: f64) -> Vec<(f64, String)> {
-    const TICKS: [(f64, &str); 6] = [
-        (0.5, "50 %"),
-        (0.9, "90 %"),
-        (0.99, "99 %"),
-        (0.999, "99.9 %"),
-        (0.9999, "99.99 %"),
-        (0.99999, "99.999 %"),
-    ];
+    const PERCENTILES: [f64; 6] = [50.0, 90.0, 99.0, 99.9, 99.99, 99.999];
     let Scale::Linear { high, .. } = scale else { return Vec::new() };
-    let places = TICKS.map(|(share, label)| (-(1.0 - share).log10(), label.to_owned()));
-    places.into_iter().filter(|(place, _)| *place <= high + 1e-6).collect()
+    let places = PERCENTILES.map(|percent| (-(1.0 - percent / 100.0).log10(), percent.to_string()));
+    let mut ticks: Vec<_> = places.into_iter().filter(|(place, _)| *place <= high + 1e-6).collect();
+    if let Some((_, last)) = ticks.last_mut() {
+        last.push_str(" %");
+    }
+    ticks
 }
