@@ -47,14 +47,18 @@ impl Time<'_> {
 
     fn chart(&self, heading: &str, description: String, y: Axis, series: Vec<Series>) -> Chart {
         let end = self.bins.last().map_or(1.0, |bin| bin.to);
-        let events = &self.summary.events;
+        let events = self.summary.events.iter();
         Chart {
             title: heading.to_owned(),
             description,
             x: Axis { scale: Scale::Linear { low: 0.0, high: end }, ticks: time_ticks },
             y,
             series,
-            marks: events.iter().map(|event| (event.second, event.text.clone())).collect(),
+            // What is told at the end is told of the whole run.
+            marks: events
+                .filter(|event| event.second < end)
+                .map(|event| (event.second, event.text.clone()))
+                .collect(),
             warm_up: self.summary.run.warm_up_s,
             hints: Vec::new(),
         }
@@ -109,7 +113,7 @@ impl Time<'_> {
         let requests: u64 = seconds().map(|second| second.started).sum();
         let each = requests as f64 / flows.max(1) as f64;
         let several = if each > 1.02 { format!(", of {each:.2} requests each") } else { String::new() };
-        format!("requests a second that ended, by kind; dashed: planned arrivals a second{several}")
+        format!("; dashed: planned arrivals a second{several}")
     }
 
     fn latency(&self) -> Option<Panel> {
