@@ -79,14 +79,20 @@ impl Width {
         }
     }
 
-    /// What the chart is drawn as: for a wide page, one as wide as a small tablet, a phone.
+    /// What the chart is drawn as: for a wide page, a small one, a phone.
     pub(super) fn sizes(self) -> &'static [Size] {
-        const HALF: Size = Size { class: "wide middle", width: 512.0, height: 250.0 };
         const PHONE: Size = Size { class: "narrow", width: 344.0, height: 240.0 };
-        const FULL: Size = Size { class: "wide", width: 1064.0, height: 290.0 };
         match self {
-            Self::Full => &[FULL, Size { class: "middle", ..HALF }, PHONE],
-            Self::Half => &[HALF, PHONE],
+            Self::Full => &[
+                Size { class: "wide", width: 1064.0, height: 290.0 },
+                Size { class: "middle", width: 740.0, height: 270.0 },
+                PHONE,
+            ],
+            // Half of a small page is as wide as a phone.
+            Self::Half => &[
+                Size { class: "wide", width: 512.0, height: 250.0 },
+                Size { class: "middle narrow", ..PHONE },
+            ],
         }
     }
 }

@@ -17,7 +17,7 @@ use escape::Text;
 use panels::{Panel, Time};
 
 use crate::record::Recorded;
-use crate::summary::figures::{latency, rate, share};
+use crate::summary::figures::{duration, latency, rate, share};
 use crate::summary::{Exit, ReadError, Summary};
 
 const STYLE: &str = include_str!("style.css");
@@ -98,16 +98,16 @@ fn write_head(out: &mut String, summary: &Summary) -> fmt::Result {
     let early = if run.interrupted { ", ended early" } else { "" };
     write!(
         out,
-        "<p>{:.0} s against {}, started {}{early}, seed {}</p></header>",
-        run.duration_s,
+        "<p>{} against {}, started {}{early}, seed {}</p></header>",
+        duration(run.duration_s),
         Text(&run.target),
         Text(&run.started),
         run.seed
     )?;
     let audit = match (summary.audit.ran, summary.audit.failed()) {
-        (_, true) => "do not balance",
+        (_, true) => "differ",
         (true, false) => "balance",
-        (false, false) => "not audited",
+        (false, false) => "no audit",
     };
     let at = &all.latency;
     let tiles = [

@@ -94,8 +94,13 @@ impl Time<'_> {
             rate(self.summary.all.rate),
             rate(peak)
         );
-        let note =
-            if is_planned { self.planned_note() } else { "requests a second that ended, by kind".to_owned() };
+        let mut note = "requests a second that ended, by kind".to_owned();
+        if is_planned {
+            note.push_str(&self.planned_note());
+        }
+        if self.summary.run.warm_up_s > 0.0 {
+            note.push_str("; shaded: warm-up, not counted");
+        }
         let mut chart = self.chart("Throughput", description, Axis::count(highest), series);
         chart.hints = self.hints(|bin| {
             let kinds = Kind::ALL.iter().filter(|kind| bin.rates[kind.index()] > 0.0);

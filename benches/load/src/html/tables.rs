@@ -37,8 +37,7 @@ fn row(out: &mut String, class: &str, name: &dyn fmt::Display, count: u64, at: &
 
 /// What requests came to, over all steps.
 pub(super) fn answers(out: &mut String, summary: &Summary) -> fmt::Result {
-    open(out, "Answers by kind", "what requests came to, over all steps")?;
-    head(out, &["", "", "share", "requests"])?;
+    open_list(out, "bars", "Answers by kind", "what requests came to, over all steps")?;
     let all = summary.all.count;
     let most = Kind::ALL
         .iter()
@@ -59,7 +58,7 @@ pub(super) fn answers(out: &mut String, summary: &Summary) -> fmt::Result {
             )?;
         }
     }
-    close(out)
+    close_list(out)
 }
 
 /// The conditions of the scenario.
@@ -67,7 +66,7 @@ pub(super) fn thresholds(out: &mut String, summary: &Summary) -> fmt::Result {
     if summary.thresholds.is_empty() {
         return Ok(());
     }
-    open_list(out, "Thresholds", "conditions that the run had to meet")?;
+    open_list(out, "list", "Thresholds", "conditions that the run had to meet")?;
     for threshold in &summary.thresholds {
         let (class, word) = if threshold.passed { ("yes", "✓ met") } else { ("no", "✗ missed") };
         write!(
@@ -77,7 +76,7 @@ pub(super) fn thresholds(out: &mut String, summary: &Summary) -> fmt::Result {
             Text(threshold.measured()),
         )?;
     }
-    close(out)
+    close_list(out)
 }
 
 /// What the audit looked at.
@@ -87,7 +86,7 @@ pub(super) fn audit(out: &mut String, summary: &Summary) -> fmt::Result {
     } else {
         "there was none"
     };
-    open_list(out, "Audit", note)?;
+    open_list(out, "list", "Audit", note)?;
     for check in &summary.audit.checks {
         let (class, word) = if check.passed { ("yes", "✓ balances") } else { ("no", "✗ failed") };
         write!(
@@ -97,7 +96,7 @@ pub(super) fn audit(out: &mut String, summary: &Summary) -> fmt::Result {
             Text(&check.detail),
         )?;
     }
-    close(out)
+    close_list(out)
 }
 
 /// What ran, where, and how the generator fared.
@@ -200,16 +199,20 @@ fn open(out: &mut String, heading: &str, note: &str) -> fmt::Result {
     )
 }
 
-/// A table of sentences, whose cells a phone shows below each other.
-fn open_list(out: &mut String, heading: &str, note: &str) -> fmt::Result {
+/// A table without a head, whose cells a phone shows below each other.
+fn open_list(out: &mut String, class: &str, heading: &str, note: &str) -> fmt::Result {
     write!(
         out,
-        r#"<section class="card"><h2>{heading}</h2><p class="note">{note}</p><div><table class="list"><tbody>"#
+        r#"<section class="card"><h2>{heading}</h2><p class="note">{note}</p><table class="{class}"><tbody>"#
     )
 }
 
 fn close(out: &mut String) -> fmt::Result {
     out.write_str("</tbody></table></div></section>\n")
+}
+
+fn close_list(out: &mut String) -> fmt::Result {
+    out.write_str("</tbody></table></section>\n")
 }
 
 fn head(out: &mut String, names: &[&str]) -> fmt::Result {
