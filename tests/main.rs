@@ -16,6 +16,7 @@ mod hostile;
 mod idempotency;
 mod many;
 mod matrix;
+mod overload;
 mod panics;
 mod payments;
 mod people;

@@ -1,32 +1,28 @@
-//! Far more carts and open orders than may be live at once: memory is bounded, each of them answers again, and every
+//! Far more carts and open orders than may be live at once: memory is bounded, every single one answers again, and every
 //! deadline fires, also across SIGKILL.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relampago_load::Client;
-use relampago_speed::load::{Load, Pace, Scenario, Skus};
-use relampago_speed::probe::buy;
-use relampago_speed::template::{ADMIN_KEY, Template};
-use serde_json::Value;
-use tokio::task::spawn_blocking;
+use relampago_load::{Client, Request};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use crate::api::{cart_with, get, order, state, text, units};
+use crate::api::{expect, get, key, product, purchase, send, state, text, units};
 use crate::process::{Memory, metric, sum};
 use crate::support::{Shop, eventually, eventually_within, is_long};
 
 /// Skus that everything is about, each with more units than are ever wanted.
-const SKUS: u64 = 100;
+const SKUS: usize = 100;
 const UNITS: i64 = 1_000_000;
-/// Connections that fill the shop.
+/// Connections that fill the shop and look at all of it.
 const WORKERS: usize = 64;
-/// Carts and orders that are looked at, a third of them made before, in the middle and after the others.
-const WITNESSES: usize = 30;
 
 /// How much there is of everything.
 #[derive(Clone, Copy)]
 struct Plan {
-    carts: u64,
-    orders: u64,
+    carts: usize,
+    orders: usize,
     resident: &'static str,
     order_ttl: &'static str,
     cart_ttl: &'static str,
@@ -57,117 +53,148 @@ const QUICK: Plan = Plan {
     patience: Duration::from_secs(60),
 };
 
-/// A cart and an order of which the ids are known.
-struct Witness {
-    cart: String,
-    order: Value,
+/// What was made, and how many units are in it.
+#[derive(Clone)]
+struct Made {
+    id: String,
+    units: i64,
 }
 
-#[tokio::test]
+/// What every one of them must be like.
+#[derive(Clone, Copy)]
+enum Like {
+    /// It shows what was put into it.
+    Whole,
+    /// It does, and its time is over.
+    Over,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_are_kept_in_little_memory_and_none_is_forgotten() {
     let plan = if is_long() { LONG } else { QUICK };
     let settings = [
-        ("AUTH__BOOTSTRAP_API_KEY", ADMIN_KEY),
         ("ENGINE__RESIDENT_ENTITIES", plan.resident),
         ("ORDERS__RESERVATION_TTL", plan.order_ttl),
         ("CARTS__TTL", plan.cart_ttl),
     ];
     let mut shop = Shop::open_alone(&settings).await;
-    let mut staff = Client::staff(shop.target.clone(), ADMIN_KEY);
-    fill(&shop, vec![product()], Skus::From(0), SKUS).await;
+    let mut staff = shop.staff();
+    for number in 0..SKUS {
+        product(&mut staff, &sku(number), "19.99", UNITS).await;
+    }
 
     let began = Instant::now();
-    let mut witnesses = bear_witness(&shop).await;
-    fill(&shop, cart(), Skus::RandomBelow(SKUS), plan.carts).await;
-    witnesses.extend(bear_witness(&shop).await);
-    fill(&shop, vec![buy()], Skus::RandomBelow(SKUS), plan.orders).await;
-    witnesses.extend(bear_witness(&shop).await);
+    let carts = fill(&shop, plan.carts, open_cart).await;
+    let orders = fill(&shop, plan.orders, buy).await;
     println!("{} carts and {} orders in {:?}", plan.carts, plan.orders, began.elapsed());
 
     let resident: f64 = plan.resident.parse().unwrap();
     eventually("the rest leaves memory", async || (live(&mut staff).await <= resident).then_some(())).await;
     assert_bounded("filled", &shop, plan);
-    assert_all_answer(&shop, &witnesses).await;
+    assert_all(&shop, &carts, &orders, Like::Whole).await;
 
     // In the middle of the deadlines.
     let mut guest = shop.guest();
+    let first = format!("/api/v1/orders/{}", orders[0].id);
     eventually_within(plan.patience, "the first order expires", async || {
-        has_expired(&mut guest, &witnesses[0]).await.then_some(())
+        (state(&get(&mut guest, &first).await) == ("cancelled", Some("expired"))).then_some(())
     })
     .await;
     shop.kill().await;
     let took = shop.start().await;
     println!("ready {took:?} after SIGKILL");
-    assert_all_answer(&shop, &witnesses).await;
+    assert_all(&shop, &carts, &orders, Like::Whole).await;
     eventually_within(plan.patience, "every deadline has fired", async || {
         (metric(&mut staff, "relampago_deadlines_waiting").await == 0.0).then_some(())
     })
     .await;
-    for sku in 0..SKUS {
-        let sku = format!("SKU-{sku:07}");
+    for number in 0..SKUS {
         eventually("all stock is back", async || {
-            (units(&mut staff, &sku).await == (UNITS, 0, 0)).then_some(())
+            (units(&mut staff, &sku(number)).await == (UNITS, 0, 0)).then_some(())
         })
         .await;
     }
-    for witness in &witnesses {
-        assert!(has_expired(&mut guest, witness).await, "{}", witness.order);
-        let cart = get(&mut guest, format!("/api/v1/carts/{}", witness.cart)).await;
-        assert_eq!(state(&cart).0, "expired", "{cart}");
-    }
+    assert_all(&shop, &carts, &orders, Like::Over).await;
     eventually("the rest leaves memory", async || (live(&mut staff).await <= resident).then_some(())).await;
     assert_bounded("all expired", &shop, plan);
 }
 
-fn product() -> Template {
-    let body = format!(r#"{{"name":"Item","sku":"SKU-{{sku}}","price":"19.99","stock_quantity":{UNITS}}}"#);
-    Template::post("/api/v1/products", &body)
+fn sku(number: usize) -> String {
+    format!("SKU-{:07}", number % SKUS)
 }
 
 /// An open cart with one line. Without a key: that would be remembered as long as the cart.
-fn cart() -> Vec<Template> {
-    let line = r#"{"sku":"SKU-{sku}","quantity":1}"#;
-    vec![
-        Template::post_without_key("/api/v1/carts", "{}"),
-        Template::post_without_key("/api/v1/carts/{id}/items", line),
-    ]
+async fn open_cart(mut guest: Client, number: usize) -> (Client, Made) {
+    let units = 1 + number as i64 % 3;
+    let cart = expect(&send(&mut guest, Request::post("/api/v1/carts", &json!({}))).await, 201);
+    let id = text(&cart, "id").to_owned();
+    let line = json!({ "sku": sku(number), "quantity": units });
+    expect(&send(&mut guest, Request::post(format!("/api/v1/carts/{id}/items"), &line)).await, 200);
+    (guest, Made { id, units })
 }
 
-/// Carries out so many units of work, each of which must succeed.
-async fn fill(shop: &Shop, steps: Vec<Template>, skus: Skus, count: u64) {
-    let (address, requests) = (shop.address(), steps.len() as u64 * count);
-    let scenario = Scenario { steps, skus };
-    let filled = spawn_blocking(move || Load::connect(address, &scenario, WORKERS, Pace::Closed)?.run(count));
-    let outcome = filled.await.unwrap().unwrap();
-    let done = outcome.with_status(200) + outcome.with_status(201);
-    assert_eq!(done, requests, "{:?}", outcome.statuses);
+/// An order that nobody pays.
+async fn buy(mut guest: Client, number: usize) -> (Client, Made) {
+    let units = 1 + number as i64 % 3;
+    let order = expect(&send(&mut guest, purchase(&sku(number), units).key(&key())).await, 201);
+    let id = text(&order, "id").to_owned();
+    (guest, Made { id, units })
 }
 
-async fn bear_witness(shop: &Shop) -> Vec<Witness> {
-    let mut guest = shop.guest();
-    let mut witnesses = Vec::new();
-    for number in 0..WITNESSES / 3 {
-        let sku = format!("SKU-{number:07}");
-        let cart = cart_with(&mut guest, &sku, 2).await;
-        witnesses.push(Witness { cart, order: order(&mut guest, &sku, 1).await });
+/// Makes so many of something, on many connections.
+async fn fill<F>(
+    shop: &Shop,
+    count: usize,
+    make: impl Fn(Client, usize) -> F + Copy + Send + 'static,
+) -> Arc<[Made]>
+where
+    F: Future<Output = (Client, Made)> + Send,
+{
+    let mut filling = JoinSet::new();
+    for worker in 0..WORKERS {
+        let mut guest = shop.guest();
+        filling.spawn(async move {
+            let mut all = Vec::new();
+            for number in (worker..count).step_by(WORKERS) {
+                let (again, made) = make(guest, number).await;
+                guest = again;
+                all.push(made);
+            }
+            all
+        });
     }
-    witnesses
+    filling.join_all().await.concat().into()
 }
 
-/// Every one shows what was put into it, wherever its state lies.
-async fn assert_all_answer(shop: &Shop, witnesses: &[Witness]) {
-    let mut guest = shop.guest();
-    for Witness { cart, order } in witnesses {
-        let cart = get(&mut guest, format!("/api/v1/carts/{cart}")).await;
-        assert_eq!(cart["items"][0]["quantity"], 2, "{cart}");
-        let now = get(&mut guest, format!("/api/v1/orders/{}", text(order, "id"))).await;
-        assert_eq!(now["items"], order["items"], "{now}");
+/// Looks at every cart and every order, wherever its state lies.
+async fn assert_all(shop: &Shop, carts: &Arc<[Made]>, orders: &Arc<[Made]>, like: Like) {
+    let began = Instant::now();
+    let mut looking = JoinSet::new();
+    for worker in 0..WORKERS {
+        let (mut guest, carts, orders) = (shop.guest(), Arc::clone(carts), Arc::clone(orders));
+        looking.spawn(async move {
+            for made in carts.iter().skip(worker).step_by(WORKERS) {
+                let cart = get(&mut guest, format!("/api/v1/carts/{}", made.id)).await;
+                made.assert_whole(&cart);
+                assert!(matches!(like, Like::Whole) || state(&cart).0 == "expired", "{cart}");
+            }
+            for made in orders.iter().skip(worker).step_by(WORKERS) {
+                let order = get(&mut guest, format!("/api/v1/orders/{}", made.id)).await;
+                made.assert_whole(&order);
+                let is_over = state(&order) == ("cancelled", Some("expired"));
+                assert!(matches!(like, Like::Whole) || is_over, "{order}");
+            }
+        });
     }
+    looking.join_all().await;
+    println!("{} carts and {} orders looked at in {:?}", carts.len(), orders.len(), began.elapsed());
 }
 
-async fn has_expired(guest: &mut Client, witness: &Witness) -> bool {
-    let path = format!("/api/v1/orders/{}", text(&witness.order, "id"));
-    state(&get(guest, path).await) == ("cancelled", Some("expired"))
+impl Made {
+    fn assert_whole(&self, shown: &Value) {
+        assert_eq!(shown["id"], self.id, "{shown}");
+        assert_eq!(shown["items"][0]["quantity"], self.units, "{shown}");
+    }
 }
 
 async fn live(staff: &mut Client) -> f64 {

@@ -11,7 +11,7 @@ use relampago_speed::probe::buy;
 use relampago_speed::template::{ADMIN_KEY, Template};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::process::{Memory, bytes_below, metric};
+use crate::process::{Memory, bytes_below, metric, sum};
 use crate::support::{Shop, pass};
 
 const SKUS: u64 = 100;
@@ -35,6 +35,7 @@ struct Look {
     archive: u64,
     live_events: f64,
     archived_events: f64,
+    live: f64,
     orders: f64,
 }
 
@@ -46,6 +47,7 @@ impl Look {
             archive: bytes_below(&shop.data().join("archive")),
             live_events: metric(staff, "relampago_journal_live_events").await,
             archived_events: metric(staff, "relampago_journal_archived_events_total").await,
+            live: sum(staff, "relampago_actors_live").await,
             orders: metric(staff, "relampago_orders_listed").await,
         }
     }
@@ -53,29 +55,32 @@ impl Look {
 
 impl fmt::Display for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory, journal, archive, live_events, archived_events, orders } = self;
+        let Self { memory, journal, archive, live_events, archived_events, live, orders } = self;
         write!(
             f,
-            "{memory}; journal {} MiB with {live_events} events, archive {} KiB with {archived_events}; {orders} orders",
+            "{memory}; journal {} MiB with {live_events} events, archive {} KiB with {archived_events}; {orders} orders, \
+            {live} entities live",
             journal >> 20,
             archive >> 10
         )
     }
 }
 
-/// What goes on all the time, each at its rate: purchases that expire, refusals, changes of the stock, looks.
-fn business() -> Vec<(Scenario, f64)> {
+/// What goes on all the time, each at its rate, `times` over: purchases that expire, refusals, changes of the stock,
+/// looks.
+fn business(times: f64) -> Vec<(Scenario, f64)> {
     let adjust = |delta: i64| {
         let body = format!(r#"{{"delta":{delta},"reason":"delivery"}}"#);
         Template::post_without_key("/api/v1/inventory/SKU-{sku}/adjustments", &body)
     };
     let any = Skus::RandomBelow(SKUS);
-    vec![
+    let business = vec![
         (Scenario { steps: vec![buy()], skus: any }, 100.0),
         (Scenario { steps: vec![buy()], skus: Skus::One(SOLD_OUT) }, 100.0),
         (Scenario { steps: vec![adjust(1), adjust(-1)], skus: any }, 10.0),
         (Scenario { steps: vec![Template::get("/api/v1/products?limit=20")], skus: any }, 100.0),
-    ]
+    ];
+    business.into_iter().map(|(scenario, rate)| (scenario, rate * times)).collect()
 }
 
 #[tokio::test]
@@ -85,6 +90,7 @@ async fn nothing_grows_but_what_is_kept() {
         return;
     };
     let length = Duration::from_secs(seconds.parse().expect("a number of seconds"));
+    let times = env::var("RELAMPAGO_SOAK_TIMES").map_or(1.0, |times| times.parse().expect("a number"));
     let settings = [("AUTH__BOOTSTRAP_API_KEY", ADMIN_KEY), ("ORDERS__RESERVATION_TTL", "20s")];
     let shop = Shop::open_alone(&settings).await;
     let mut staff = Client::staff(shop.target.clone(), ADMIN_KEY);
@@ -92,7 +98,7 @@ async fn nothing_grows_but_what_is_kept() {
 
     let began = Instant::now();
     let mut busy = JoinSet::new();
-    for (scenario, rate) in business() {
+    for (scenario, rate) in business(times) {
         let address = shop.address();
         busy.spawn_blocking(move || {
             let mut load = Load::connect(address, &scenario, 8, Pace::PerSecond(rate))?;

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document: the handlers' own words, and what is the same for all of them.
 
 mod headers;
+mod links;
 mod parameters;
 
 use bytes::Bytes;
@@ -256,6 +257,7 @@ fn complete_operation(operation: &mut Operation, route: &Listed) {
         }
     }
     headers::complete(operation, is_api);
+    links::complete(operation);
     if let Access::Needs(permission) = route.access {
         let needs = |scheme| SecurityRequirement::new(scheme, [permission.scope()]);
         let none = for_guests(permission).then(SecurityRequirement::default);

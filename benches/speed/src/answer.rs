@@ -9,6 +9,8 @@ use crate::template::ID_LENGTH;
 pub struct Answer {
     /// Its HTTP status.
     pub status: u16,
+    /// Whether it refuses for now without saying for how long: a 429 or 503 without `Retry-After`.
+    pub blunt: bool,
     /// Where its body stands; the answer ends with it.
     pub body: Range<usize>,
 }
@@ -32,15 +34,18 @@ pub fn scan(bytes: &[u8]) -> Result<Option<Answer>, Malformed> {
     let mut lines = Lines { bytes, at: 0 };
     let Some(first) = lines.next() else { return Ok(None) };
     let status = status(&bytes[first])?;
-    let mut length = None;
+    let (mut length, mut blunt) = (None, matches!(status, 429 | 503));
     while let Some(line) = lines.next() {
         let line = &bytes[line];
         if line.is_empty() {
             let body = lines.at..lines.at + length.ok_or(Malformed::Length)?;
-            return Ok((body.end <= bytes.len()).then_some(Answer { status, body }));
+            return Ok((body.end <= bytes.len()).then_some(Answer { status, blunt, body }));
         }
-        if let Some(value) = content_length(line) {
-            length = Some(value.ok_or(Malformed::Length)?);
+        if let Some(value) = header(line, b"content-length:") {
+            length = Some(number(value).ok_or(Malformed::Length)?);
+        }
+        if blunt && header(line, b"retry-after:").is_some_and(|value| number(value).is_some()) {
+            blunt = false;
         }
     }
     Ok(None)
@@ -58,11 +63,10 @@ fn status(line: &[u8]) -> Result<u16, Malformed> {
     code.and_then(|code| u16::try_from(code).ok()).ok_or(Malformed::Status)
 }
 
-/// The value of a `content-length`; none for another header.
-fn content_length(line: &[u8]) -> Option<Option<usize>> {
-    const NAME: &[u8] = b"content-length:";
-    let name = line.get(..NAME.len())?;
-    name.eq_ignore_ascii_case(NAME).then(|| number(line[NAME.len()..].trim_ascii()))
+/// The value of this header; none for another one.
+fn header<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let found = line.get(..name.len())?;
+    found.eq_ignore_ascii_case(name).then(|| line[name.len()..].trim_ascii())
 }
 
 fn number(digits: &[u8]) -> Option<usize> {
@@ -108,6 +112,19 @@ mod tests {
     fn what_follows_an_answer_is_not_its_body() {
         let two = [CREATED, b"HTTP/1.1 409"].concat();
         assert_eq!(scan(&two).unwrap().unwrap().body.end, CREATED.len());
+    }
+
+    #[test]
+    fn a_refusal_says_for_how_long_or_is_blunt() {
+        let refused = |status: &str, headers: &str| {
+            let text = format!("HTTP/1.1 {status}\r\n{headers}content-length: 0\r\n\r\n");
+            scan(text.as_bytes()).unwrap().unwrap().blunt
+        };
+        assert!(
+            refused("503 Service Unavailable", "")
+                && refused("429 Too Many Requests", "retry-after: soon\r\n")
+        );
+        assert!(!refused("503 Service Unavailable", "Retry-After: 1\r\n") && !refused("409 Conflict", ""));
     }
 
     #[test]

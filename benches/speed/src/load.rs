@@ -228,6 +228,7 @@ impl Load {
         let Some((answer, id)) = shopper.receive(&mut self.buffer)? else { return Ok(()) };
         let now = Instant::now();
         outcome.note(answer.status, now - shopper.since, now - shopper.sent);
+        outcome.blunt += u64::from(answer.blunt);
         let succeeded = (200..300).contains(&answer.status);
         shopper.step += 1;
         if succeeded && shopper.step < shopper.steps.len() {

@@ -5,8 +5,8 @@
 //! then everything in memory and under way is gone, and so is what was not durable. Clients repeat themselves; the
 //! payment provider does what providers do. `watch` checks every event, `audit` what must hold when all is quiet.
 //!
-//! `RELAMPAGO_SEEDS=n` runs so many worlds, on every core there is; `RELAMPAGO_SEED=n` runs one and says what happens
-//! in it. `falls` plays scripts with a crash between any two steps.
+//! `RELAMPAGO_SEEDS=n` runs so many worlds, on every core there is, from `RELAMPAGO_FIRST_SEED` on; `RELAMPAGO_SEED=n`
+//! runs one and says what happens in it. `falls` plays scripts with a crash between any two steps.
 
 mod audit;
 mod claims;
@@ -426,12 +426,13 @@ fn run_all<const N: usize>(run: impl Fn(u64, bool) -> [usize; N] + Sync) -> (u64
         return (0, run(seed, true));
     }
     let seeds = number("RELAMPAGO_SEEDS").unwrap_or(SEEDS);
-    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let first = number("RELAMPAGO_FIRST_SEED").unwrap_or(0);
+    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
     let work = || {
         let mut sum = [0; N];
         while !failed.load(Ordering::Relaxed) {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            if seed >= first + seeds {
                 break;
             }
             let announce = Announce(seed, &failed);
