@@ -1,5 +1,7 @@
 //! The series in as many parts as a picture can show.
 
+use std::cmp::Ordering;
+
 use crate::record::{Counts, Kind};
 use crate::summary::Summary;
 use crate::summary::document::Second;
@@ -43,6 +45,20 @@ pub(super) fn bins(summary: &Summary) -> Vec<Bin> {
     seconds.chunks(seconds.len().div_ceil(MOST).max(1)).filter_map(bin).collect()
 }
 
+/// As many of `points` as a picture can show: of each group the highest, or a gap where the group has one; the last
+/// point stays what it is.
+pub(super) fn thinned(points: &[(f64, Option<f64>)]) -> Vec<(f64, Option<f64>)> {
+    let width = points.len().div_ceil(MOST).max(1);
+    if width == 1 {
+        return points.to_vec();
+    }
+    let highest = |group: &[(f64, Option<f64>)]| {
+        let gap = group.iter().find(|point| point.1.is_none());
+        gap.or_else(|| group.iter().max_by(|a, b| a.1.partial_cmp(&b.1).unwrap_or(Ordering::Equal))).copied()
+    };
+    points.chunks(width).filter_map(highest).chain(points.last().copied()).collect()
+}
+
 fn bin(seconds: &[Second]) -> Option<Bin> {
     let (first, last) = (seconds.first()?, seconds.last()?);
     let width = seconds.len() as f64;
@@ -58,4 +74,22 @@ fn bin(seconds: &[Second]) -> Option<Bin> {
         p99: latency.quantile(0.99).map(|latency| latency as f64),
         in_flight: seconds.iter().map(|second| second.in_flight).max().unwrap_or(0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_keeps_its_peaks_gaps_and_end() {
+        let mut points: Vec<_> = (0..2_400).map(|second| (f64::from(second), Some(1.0))).collect();
+        points[777].1 = Some(9.0);
+        points[1_500].1 = None;
+        points[2_399].1 = Some(0.5);
+        let thin = thinned(&points);
+        assert_eq!(thin.len(), 241);
+        assert!(thin.contains(&(777.0, Some(9.0))) && thin.contains(&(1_500.0, None)));
+        assert_eq!(thin.last(), Some(&(2_399.0, Some(0.5))));
+        assert_eq!(thinned(&points[..200]), points[..200]);
+    }
 }

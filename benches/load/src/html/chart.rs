@@ -134,7 +134,7 @@ impl Chart {
 
     fn frame(&self, size: Size, mark_rows: usize) -> Frame {
         let names = self.series.iter().map(|series| width(&series.name)).fold(0.0, f64::max);
-        let room = if names == 0.0 { 22.0 } else { (names + 24.0).min(size.width * 0.3) };
+        let room = if names == 0.0 { 22.0 } else { (names + 24.0).min(size.width * 0.34) };
         let labels = (self.y.ticks)(self.y.scale, 4.0).into_iter().map(|(_, label)| width(&label));
         Frame {
             left: labels.fold(0.0, f64::max) + 10.0,

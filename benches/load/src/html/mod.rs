@@ -9,6 +9,7 @@ mod chart;
 mod escape;
 mod panels;
 mod scale;
+mod stock;
 mod tables;
 
 use std::fmt::{self, Write};

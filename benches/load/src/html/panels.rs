@@ -1,19 +1,18 @@
 //! Which charts a run has.
 
-use std::collections::BTreeMap;
-
-use super::bins::Bin;
+use super::bins::{Bin, thinned};
 use super::chart::{Axis, Chart, Series, Shape, Width};
 use super::scale::{Scale, time_step};
+use super::stock;
 use crate::record::{Kind, Latencies, Recorded};
 use crate::summary::Summary;
-use crate::summary::document::{ServerSample, Stock};
+use crate::summary::document::ServerSample;
 use crate::summary::figures::{grouped, latency, rate};
 
 /// Lines that can be told apart; the rest of many skus or steps goes without.
-const MOST_LINES: usize = 6;
+pub(super) const MOST_LINES: usize = 6;
 /// The classes of lines without a meaning of their own.
-const LINES: [&str; MOST_LINES] = ["c1", "c2", "c3", "c4", "c5", "c6"];
+pub(super) const LINES: [&str; MOST_LINES] = ["c1", "c2", "c3", "c4", "c5", "c6"];
 
 /// One chart with what stands above it.
 pub(super) struct Panel {
@@ -158,29 +157,9 @@ impl Time<'_> {
     }
 
     fn stock(&self) -> Option<Panel> {
-        let mut skus: BTreeMap<&str, Vec<&Stock>> = BTreeMap::new();
-        for sample in &self.summary.stock {
-            skus.entry(&sample.sku).or_default().push(sample);
-        }
-        let most = |samples: &[&Stock]| samples.iter().map(|sample| sample.available).max().unwrap_or(0);
-        let mut skus: Vec<_> = skus.into_iter().collect();
-        skus.sort_by_key(|(_, samples)| std::cmp::Reverse(most(samples)));
-        let (count, highest) = (skus.len(), skus.first().map(|(_, samples)| most(samples))?);
-        let series = skus.iter().zip(LINES).map(|((sku, samples), class)| {
-            let points =
-                samples.iter().map(|sample| (sample.second, Some(sample.available as f64))).collect();
-            Series { name: (*sku).to_owned(), class, shape: Shape::Line(points) }
-        });
-        let ends = skus.iter().take(MOST_LINES).map(|(sku, samples)| {
-            format!("{sku} ends at {}", samples.last().map_or(0, |sample| sample.available))
-        });
-        let description = ends.collect::<Vec<_>>().join(", ");
-        let chart = self.chart("Stock", description, Axis::count(highest as f64), series.collect());
-        let note = match count {
-            ..=MOST_LINES => "units that could still be bought".to_owned(),
-            _ => format!("units that could still be bought, of the {MOST_LINES} largest of {count} skus"),
-        };
-        Some(Panel { heading: "Stock", note, chart, width: Width::Half })
+        let picture = stock::picture(&self.summary.stock)?;
+        let chart = self.chart("Stock", picture.description, Axis::count(picture.highest), picture.series);
+        Some(Panel { heading: "Stock", note: picture.note, chart, width: Width::Half })
     }
 
     /// What the server said of itself, one chart a figure.
@@ -196,8 +175,11 @@ impl Time<'_> {
         let panels = figures.into_iter().filter_map(|(heading, note, figure, axis)| {
             let highest = samples.iter().filter_map(figure).max_by(f64::total_cmp)?;
             let points = samples.iter().map(|sample| (sample.second, figure(sample))).collect();
-            let series =
-                vec![Series { name: String::new(), class: "c1", shape: Shape::Line(with_gaps(points)) }];
+            let series = vec![Series {
+                name: String::new(),
+                class: "c1",
+                shape: Shape::Line(thinned(&with_gaps(points))),
+            }];
             let y = axis(highest);
             let top = (y.ticks)(Scale::Linear { low: highest, high: highest + 1e-9 }, 1.0);
             let description =

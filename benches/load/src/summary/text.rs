@@ -134,14 +134,17 @@ impl Summary {
         if !self.thresholds.is_empty() {
             writeln!(f, "\nthresholds")?;
         }
+        let wide =
+            self.thresholds.iter().map(|threshold| threshold.expression.chars().count()).max().unwrap_or(0);
         for threshold in &self.thresholds {
             let mark = if threshold.passed { "met" } else { "MISSED" };
-            writeln!(f, "  {mark:<8}{:<32}{}", Printable(&threshold.expression), threshold.measured())?;
+            writeln!(f, "  {mark:<8}{:<wide$}  {}", Printable(&threshold.expression), threshold.measured())?;
         }
         writeln!(f, "\naudit{}", if self.audit.ran { "" } else { ": none" })?;
+        let wide = self.audit.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
         for check in &self.audit.checks {
             let mark = if check.passed { "ok" } else { "FAILED" };
-            writeln!(f, "  {mark:<8}{:<32}{}", Printable(&check.name), Printable(&check.detail))?;
+            writeln!(f, "  {mark:<8}{:<wide$}  {}", Printable(&check.name), Printable(&check.detail))?;
         }
         Ok(())
     }
