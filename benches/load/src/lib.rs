@@ -13,6 +13,7 @@
 //! | [`record`] | what a worker writes down of its requests: histograms by step and outcome, one series a second |
 //! | [`summary`] | the JSON document of a run, its text for a terminal, and the thresholds that decide |
 //! | [`html`] | the same as one page with pictures |
+//! | [`compare`] | two runs beside each other, and what differs by more than chance |
 //! | [`audit`] | the verdict: what the API shows afterwards against the ledger |
 //!
 //! The crate imports no other crate of the workspace: what it finds out, any storefront could.
@@ -20,6 +21,7 @@
 pub mod audit;
 pub mod client;
 pub mod decimal;
+pub mod compare;
 pub mod html;
 pub mod ledger;
 pub mod message;

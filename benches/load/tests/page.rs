@@ -18,7 +18,8 @@ fn keep(name: &str, page: &str) {
 
 #[test]
 fn the_page_shows_every_chart_and_the_verdict_on_top() {
-    let summary = told(Plot::default());
+    let mut summary = told(Plot::default());
+    summary.events.push(Event { second: 60.2, text: "all is told".to_owned() });
     let page = page(&summary).unwrap();
     keep("sale.html", &page);
     std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("sale.json"), summary.to_json()).unwrap();
@@ -43,6 +44,10 @@ fn the_page_shows_every_chart_and_the_verdict_on_top() {
         assert!(page.contains(&format!("<h2>{heading}</h2>")), "{heading}");
     }
     assert_eq!(page.matches("<svg ").count(), page.matches("<desc>").count());
+    assert!(
+        page.contains("server ready") && !page.contains("<title>all is told"),
+        "the end of the run has no mark"
+    );
     // The mark itself, once in every drawing over time.
     assert!(page.matches("<title>server killed</title>").count() >= 14);
     assert!(!page.contains("NaN") && !page.contains("inf "), "a figure has no place");

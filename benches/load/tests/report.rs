@@ -111,6 +111,29 @@ fn the_schema_is_what_it_was() {
     assert_eq!(Summary::from_json(EXAMPLE).unwrap(), example());
 }
 
+/// Every name of a field in `json`.
+fn fields(json: &serde_json::Value, names: &mut Vec<String>) {
+    match json {
+        serde_json::Value::Object(own) => {
+            for (name, value) in own {
+                names.push(name.clone());
+                fields(value, names);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_documented() {
+    let mut names = Vec::new();
+    fields(&serde_json::from_str(EXAMPLE).unwrap(), &mut names);
+    let page = include_str!("../REPORT.md");
+    names.retain(|name| !page.contains(&format!("`{name}")));
+    assert!(names.is_empty(), "not in REPORT.md: {names:?}");
+}
+
 #[test]
 fn a_document_says_again_what_was_recorded() {
     let summary = told(Plot::default());
@@ -179,7 +202,7 @@ fn the_figures_are_those_of_the_requests() {
 fn the_text_says_the_verdict_first() {
     let text = example().to_string();
     assert!(
-        text.starts_with("FAILED: example: threshold missed: failed_ratio < 1%: it was 40.0000 %\n"),
+        text.starts_with("FAILED: example: threshold missed: failed_ratio < 1%: it was 40 %\n"),
         "{text}"
     );
     for part in [

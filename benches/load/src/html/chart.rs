@@ -10,8 +10,11 @@ use super::scale::Scale;
 
 /// Height of a line of small text, and the least distance of two names, in pixels.
 const LINE: f64 = 15.0;
-/// Width of a letter of small text, on the safe side.
-const LETTER: f64 = 6.7;
+/// Width of the usual letter of small text and of a capital one, on the safe side; the browser chooses the font.
+const LETTER: f64 = 7.0;
+const CAPITAL: f64 = 8.8;
+/// Room for the words of a mark: half of a phone's width.
+const LONGEST_MARK: f64 = 150.0;
 
 /// What a chart shows.
 pub(super) struct Chart {
@@ -52,32 +55,46 @@ pub(super) enum Shape {
     Area(Vec<(f64, f64, f64)>),
 }
 
+/// How much of the page's width a chart takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Width {
+    Full,
+    Half,
+}
+
 /// The size of a drawing in pixels, and the class that shows it where it fits.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
-    pub(super) class: &'static str,
-    pub(super) width: f64,
-    pub(super) height: f64,
+    class: &'static str,
+    width: f64,
+    height: f64,
 }
 
-impl Size {
-    const NARROW: Self = Self { class: "narrow", width: 344.0, height: 240.0 };
+impl Width {
+    /// The class of the style sheet.
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Half => "half",
+        }
+    }
 
-    /// The whole width of the page, half of it on a small screen, a phone.
-    pub(super) const FULL: &[Self] = &[
-        Self { class: "wide", width: 1064.0, height: 290.0 },
-        Self { class: "middle", width: 512.0, height: 270.0 },
-        Self::NARROW,
-    ];
-    /// Half of the page's width.
-    pub(super) const HALF: &[Self] =
-        &[Self { class: "wide middle", width: 512.0, height: 270.0 }, Self::NARROW];
-    /// A third of the page's width.
-    pub(super) const THIRD: &[Self] = &[
-        Self { class: "wide", width: 328.0, height: 210.0 },
-        Self { class: "middle", width: 512.0, height: 220.0 },
-        Self::NARROW,
-    ];
+    /// What the chart is drawn as: for a wide page, a small one, a phone.
+    pub(super) fn sizes(self) -> &'static [Size] {
+        const PHONE: Size = Size { class: "narrow", width: 344.0, height: 240.0 };
+        match self {
+            Self::Full => &[
+                Size { class: "wide", width: 1064.0, height: 290.0 },
+                Size { class: "middle", width: 740.0, height: 270.0 },
+                PHONE,
+            ],
+            // Half of a small page is as wide as a phone.
+            Self::Half => &[
+                Size { class: "wide", width: 512.0, height: 250.0 },
+                Size { class: "middle narrow", ..PHONE },
+            ],
+        }
+    }
 }
 
 /// The part of a drawing that figures lie in.
@@ -116,12 +133,11 @@ impl Chart {
     }
 
     fn frame(&self, size: Size, mark_rows: usize) -> Frame {
-        let names = self.series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0);
-        let room = if names == 0 { 14.0 } else { (names as f64 * LETTER + 22.0).min(size.width * 0.27) };
-        let labels =
-            (self.y.ticks)(self.y.scale, 4.0).into_iter().map(|(_, label)| label.chars().count()).max();
+        let names = self.series.iter().map(|series| width(&series.name)).fold(0.0, f64::max);
+        let room = if names == 0.0 { 22.0 } else { (names + 24.0).min(size.width * 0.3) };
+        let labels = (self.y.ticks)(self.y.scale, 4.0).into_iter().map(|(_, label)| width(&label));
         Frame {
-            left: labels.unwrap_or(0) as f64 * LETTER + 10.0,
+            left: labels.fold(0.0, f64::max) + 10.0,
             right: size.width - room,
             top: 10.0 + mark_rows as f64 * LINE,
             bottom: size.height - 26.0,
@@ -149,7 +165,7 @@ impl Chart {
     }
 
     fn draw_axes(&self, out: &mut String, frame: &Frame) -> fmt::Result {
-        for (figure, label) in (self.y.ticks)(self.y.scale, (frame.bottom - frame.top) / 48.0) {
+        for (figure, label) in (self.y.ticks)(self.y.scale, (frame.bottom - frame.top) / 40.0) {
             let (y, left, right) = (self.y_at(frame, figure), frame.left, frame.right);
             write!(out, r#"<path class="grid" d="M{left} {y:.1}H{right}"/>"#)?;
             write!(out, r#"<text class="end" x="{}" y="{:.1}">{}</text>"#, left - 7.0, y + 4.0, Text(label))?;
@@ -208,7 +224,7 @@ impl Chart {
         // The rows decide the top of the frame alone, so that its width is known before them.
         let frame = self.frame(size, 0);
         let place = |(at, text): &(f64, String)| {
-            let (start, end) = word_span(&frame, self.x_at(&frame, *at), text);
+            let (start, end) = word_span(&frame, self.x_at(&frame, *at), &shortened(text, LONGEST_MARK));
             let row = ends.iter().position(|taken| *taken + LETTER < start)?;
             ends[row] = end;
             Some(row)
@@ -227,7 +243,8 @@ impl Chart {
                 Text(text)
             )?;
             if row.is_some() {
-                let (start, end) = word_span(frame, x, text);
+                let text = shortened(text, LONGEST_MARK);
+                let (start, end) = word_span(frame, x, &text);
                 let (class, place) = if start < x { ("mark end", end) } else { ("mark", start) };
                 write!(
                     out,
@@ -244,7 +261,7 @@ impl Chart {
     fn draw_names(&self, out: &mut String, frame: &Frame, size: Size) -> fmt::Result {
         let named: Vec<&Series> = self.series.iter().filter(|series| !series.name.is_empty()).collect();
         let wanted: Vec<f64> = named.iter().map(|series| self.y_at(frame, series.last())).collect();
-        let room = ((size.width - frame.right - 20.0) / LETTER) as usize;
+        let room = size.width - frame.right - 22.0;
         for (series, y) in named.iter().zip(apart(&wanted, frame)) {
             let x = frame.right + 7.0;
             write!(out, r#"<path class="key {}" d="M{x} {y:.1}h9"/>"#, series.class)?;
@@ -272,7 +289,8 @@ impl Series {
 
 /// Where the words of a mark at `x` begin and end: after it, or before it where the frame ends.
 fn word_span(frame: &Frame, x: f64, text: &str) -> (f64, f64) {
-    let width = text.chars().count() as f64 * LETTER;
+    // Marks are bold.
+    let width = width(text) * 1.06;
     if x + 4.0 + width > frame.right { (x - 4.0 - width, x - 4.0) } else { (x + 4.0, x + 4.0 + width) }
 }
 
@@ -295,11 +313,26 @@ fn apart(wanted: &[f64], frame: &Frame) -> Vec<f64> {
     places
 }
 
-fn shortened(name: &str, letters: usize) -> String {
-    if name.chars().count() <= letters {
+/// About how wide small text is drawn.
+fn width(text: &str) -> f64 {
+    text.chars()
+        .map(|letter| if letter.is_uppercase() || "mwMW%—".contains(letter) { CAPITAL } else { LETTER })
+        .sum()
+}
+
+/// As much of a name as there is room for.
+fn shortened(name: &str, room: f64) -> String {
+    if width(name) <= room {
         return name.to_owned();
     }
-    name.chars().take(letters.saturating_sub(1)).chain(['…']).collect()
+    let mut short = String::new();
+    for letter in name.chars() {
+        if width(&short) + 2.0 * LETTER > room {
+            break;
+        }
+        short.push(letter);
+    }
+    short + "…"
 }
 
 #[cfg(test)]
@@ -325,7 +358,7 @@ mod tests {
 
     #[test]
     fn long_names_are_cut() {
-        assert_eq!(shortened("STORM-LAMP", 10), "STORM-LAMP");
-        assert_eq!(shortened("STÖRM-LAMP", 6), "STÖRM…");
+        assert_eq!(shortened("STORM-LAMP", 100.0), "STORM-LAMP");
+        assert_eq!(shortened("STÖRM-LAMP", 50.0), "STÖRM…");
     }
 }

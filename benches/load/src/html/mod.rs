@@ -17,7 +17,7 @@ use escape::Text;
 use panels::{Panel, Time};
 
 use crate::record::Recorded;
-use crate::summary::figures::{latency, rate, share};
+use crate::summary::figures::{duration, latency, rate, share};
 use crate::summary::{Exit, ReadError, Summary};
 
 const STYLE: &str = include_str!("style.css");
@@ -98,16 +98,16 @@ fn write_head(out: &mut String, summary: &Summary) -> fmt::Result {
     let early = if run.interrupted { ", ended early" } else { "" };
     write!(
         out,
-        "<p>{:.0} s against {}, started {}{early}, seed {}</p></header>",
-        run.duration_s,
+        "<p>{} against {}, started {}{early}, seed {}</p></header>",
+        duration(run.duration_s),
         Text(&run.target),
         Text(&run.started),
         run.seed
     )?;
     let audit = match (summary.audit.ran, summary.audit.failed()) {
-        (_, true) => "do not balance",
+        (_, true) => "differ",
         (true, false) => "balance",
-        (false, false) => "not audited",
+        (false, false) => "no audit",
     };
     let at = &all.latency;
     let tiles = [
@@ -128,10 +128,10 @@ fn write_panel(out: &mut String, panel: &Panel) -> fmt::Result {
     write!(
         out,
         r#"<figure class="card {}"><figcaption><h2>{}</h2><p class="note">{}</p></figcaption>"#,
-        panel.share,
+        panel.width.class(),
         panel.heading,
         Text(&panel.note)
     )?;
-    panel.sizes.iter().try_for_each(|size| panel.chart.draw(out, *size))?;
+    panel.width.sizes().iter().try_for_each(|size| panel.chart.draw(out, *size))?;
     out.write_str("</figure>\n")
 }

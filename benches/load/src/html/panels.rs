@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bins::Bin;
-use super::chart::{Axis, Chart, Series, Shape, Size};
+use super::chart::{Axis, Chart, Series, Shape, Width};
 use super::scale::{Scale, time_step};
 use crate::record::{Kind, Latencies, Recorded};
 use crate::summary::Summary;
@@ -21,9 +21,7 @@ pub(super) struct Panel {
     /// The unit of the figures, and what they are.
     pub(super) note: String,
     pub(super) chart: Chart,
-    /// The share of the page that it takes: the class of the style sheet, and the sizes it is drawn in.
-    pub(super) share: &'static str,
-    pub(super) sizes: &'static [Size],
+    pub(super) width: Width,
 }
 
 /// What the charts over time have in common.
@@ -35,22 +33,32 @@ pub(super) struct Time<'a> {
 impl Time<'_> {
     /// The charts of a run, in the order of the page.
     pub(super) fn panels(&self, recorded: &Recorded) -> Vec<Panel> {
-        let first = [self.throughput(), self.latency()];
-        let second = [distribution(recorded), self.stock(), self.in_flight()];
-        let server = self.server();
-        first.into_iter().chain(second).flatten().chain(server).collect()
+        let over_time = [self.throughput(), self.latency()].into_iter().flatten();
+        let others = [distribution(recorded), self.stock(), self.in_flight()].into_iter().flatten();
+        let mut others: Vec<Panel> = others.chain(self.server()).collect();
+        if others.len() % 2 == 1
+            && let Some(first) = others.first_mut()
+        {
+            // The others come in pairs.
+            first.width = Width::Full;
+        }
+        over_time.chain(others).collect()
     }
 
     fn chart(&self, heading: &str, description: String, y: Axis, series: Vec<Series>) -> Chart {
         let end = self.bins.last().map_or(1.0, |bin| bin.to);
-        let events = &self.summary.events;
+        let events = self.summary.events.iter();
         Chart {
             title: heading.to_owned(),
             description,
             x: Axis { scale: Scale::Linear { low: 0.0, high: end }, ticks: time_ticks },
             y,
             series,
-            marks: events.iter().map(|event| (event.second, event.text.clone())).collect(),
+            // What is told at the end is told of the whole run.
+            marks: events
+                .filter(|event| event.second < end)
+                .map(|event| (event.second, event.text.clone()))
+                .collect(),
             warm_up: self.summary.run.warm_up_s,
             hints: Vec::new(),
         }
@@ -86,11 +94,13 @@ impl Time<'_> {
             rate(self.summary.all.rate),
             rate(peak)
         );
-        let note = if is_planned {
-            "requests a second that ended, by kind; dashed: planned arrivals a second"
-        } else {
-            "requests a second that ended, by kind"
-        };
+        let mut note = "requests a second that ended, by kind".to_owned();
+        if is_planned {
+            note.push_str(&self.planned_note());
+        }
+        if self.summary.run.warm_up_s > 0.0 {
+            note.push_str("; shaded: warm-up, not counted");
+        }
         let mut chart = self.chart("Throughput", description, Axis::count(highest), series);
         chart.hints = self.hints(|bin| {
             let kinds = Kind::ALL.iter().filter(|kind| bin.rates[kind.index()] > 0.0);
@@ -98,7 +108,17 @@ impl Time<'_> {
             let planned = bin.planned.map(|planned| format!("planned {}/s", rate(planned)));
             kinds.chain(planned).collect::<Vec<_>>().join(", ")
         });
-        Some(Panel { heading: "Throughput", note: note.to_owned(), chart, share: "full", sizes: Size::FULL })
+        Some(Panel { heading: "Throughput", note, chart, width: Width::Full })
+    }
+
+    /// Says why the requests may rise above the plan: one arrival can take several.
+    fn planned_note(&self) -> String {
+        let seconds = || self.summary.seconds.iter();
+        let flows: u64 = seconds().map(|second| second.flows_started).sum();
+        let requests: u64 = seconds().map(|second| second.started).sum();
+        let each = requests as f64 / flows.max(1) as f64;
+        let several = if each > 1.02 { format!(", of {each:.2} requests each") } else { String::new() };
+        format!("; dashed: planned arrivals a second{several}")
     }
 
     fn latency(&self) -> Option<Panel> {
@@ -124,7 +144,7 @@ impl Time<'_> {
             format!("p50 {p50}, p99 {p99}")
         });
         let note = "from the intended start of a request to its end, all steps; logarithmic".to_owned();
-        Some(Panel { heading: "Latency over time", note, chart, share: "full", sizes: Size::FULL })
+        Some(Panel { heading: "Latency over time", note, chart, width: Width::Full })
     }
 
     fn in_flight(&self) -> Option<Panel> {
@@ -134,7 +154,7 @@ impl Time<'_> {
         let description = format!("At most {} requests were on the way at once.", grouped(most));
         let chart = self.chart("Requests in flight", description, Axis::count(most as f64), series);
         let note = "sent and not ended, at the end of a second".to_owned();
-        Some(Panel { heading: "Requests in flight", note, chart, share: "half", sizes: Size::HALF })
+        Some(Panel { heading: "Requests in flight", note, chart, width: Width::Half })
     }
 
     fn stock(&self) -> Option<Panel> {
@@ -160,7 +180,7 @@ impl Time<'_> {
             ..=MOST_LINES => "units that could still be bought".to_owned(),
             _ => format!("units that could still be bought, of the {MOST_LINES} largest of {count} skus"),
         };
-        Some(Panel { heading: "Stock", note, chart, share: "half", sizes: Size::HALF })
+        Some(Panel { heading: "Stock", note, chart, width: Width::Half })
     }
 
     /// What the server said of itself, one chart a figure.
@@ -183,7 +203,7 @@ impl Time<'_> {
             let description =
                 format!("{note}, at most {}", top.first().map_or(String::new(), |tick| tick.1.clone()));
             let chart = self.chart(heading, description, y, series);
-            Some(Panel { heading, note: note.to_owned(), chart, share: "third", sizes: Size::THIRD })
+            Some(Panel { heading, note: note.to_owned(), chart, width: Width::Half })
         });
         panels.collect()
     }
@@ -224,7 +244,7 @@ fn distribution(recorded: &Recorded) -> Option<Panel> {
         hints: Vec::new(),
     };
     let note = "so many of the requests of a step took no longer; logarithmic both ways".to_owned();
-    Some(Panel { heading: "Latency by percentile", note, chart, share: "half", sizes: Size::HALF })
+    Some(Panel { heading: "Latency by percentile", note, chart, width: Width::Half })
 }
 
 /// Latencies at evenly spread "nines" (1 is 90 %, 2 is 99 %), as far as there are requests to tell them.
@@ -309,15 +329,12 @@ fn time_ticks(scale: Scale, count: f64) -> Vec<(f64, String)> {
 }
 
 fn percentile_ticks(scale: Scale, _: f64) -> Vec<(f64, String)> {
-    const TICKS: [(f64, &str); 6] = [
-        (0.5, "50 %"),
-        (0.9, "90 %"),
-        (0.99, "99 %"),
-        (0.999, "99.9 %"),
-        (0.9999, "99.99 %"),
-        (0.99999, "99.999 %"),
-    ];
+    const PERCENTILES: [f64; 6] = [50.0, 90.0, 99.0, 99.9, 99.99, 99.999];
     let Scale::Linear { high, .. } = scale else { return Vec::new() };
-    let places = TICKS.map(|(share, label)| (-(1.0 - share).log10(), label.to_owned()));
-    places.into_iter().filter(|(place, _)| *place <= high + 1e-6).collect()
+    let places = PERCENTILES.map(|percent| (-(1.0 - percent / 100.0).log10(), percent.to_string()));
+    let mut ticks: Vec<_> = places.into_iter().filter(|(place, _)| *place <= high + 1e-6).collect();
+    if let Some((_, last)) = ticks.last_mut() {
+        last.push_str(" %");
+    }
+    ticks
 }

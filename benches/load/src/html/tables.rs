@@ -37,8 +37,7 @@ fn row(out: &mut String, class: &str, name: &dyn fmt::Display, count: u64, at: &
 
 /// What requests came to, over all steps.
 pub(super) fn answers(out: &mut String, summary: &Summary) -> fmt::Result {
-    open(out, "Answers by kind", "what requests came to, over all steps")?;
-    head(out, &["", "kind", "share", "", "requests"])?;
+    open_list(out, "bars", "Answers by kind", "what requests came to, over all steps")?;
     let all = summary.all.count;
     let most = Kind::ALL
         .iter()
@@ -51,7 +50,7 @@ pub(super) fn answers(out: &mut String, summary: &Summary) -> fmt::Result {
             let width = count as f64 * 100.0 / most as f64;
             write!(
                 out,
-                r#"<tr><th scope="row" class="wrap">{}</th><td class="text {1}"><span class="swatch"></span>{1}</td><td class="bar {1}"><i style="width:{width:.1}%"></i></td><td>{2}</td><td>{3}</td></tr>"#,
+                r#"<tr><th scope="row" class="wrap">{}<small>{1}</small></th><td class="bar {1}"><i style="width:{width:.1}%"></i></td><td>{2}</td><td>{3}</td></tr>"#,
                 Text(outcome),
                 kind.name(),
                 share(count, all),
@@ -59,7 +58,7 @@ pub(super) fn answers(out: &mut String, summary: &Summary) -> fmt::Result {
             )?;
         }
     }
-    close(out)
+    close_list(out)
 }
 
 /// The conditions of the scenario.
@@ -67,8 +66,7 @@ pub(super) fn thresholds(out: &mut String, summary: &Summary) -> fmt::Result {
     if summary.thresholds.is_empty() {
         return Ok(());
     }
-    open(out, "Thresholds", "conditions that the run had to meet")?;
-    out.write_str("<tbody>")?;
+    open_list(out, "list", "Thresholds", "conditions that the run had to meet")?;
     for threshold in &summary.thresholds {
         let (class, word) = if threshold.passed { ("yes", "✓ met") } else { ("no", "✗ missed") };
         write!(
@@ -78,7 +76,7 @@ pub(super) fn thresholds(out: &mut String, summary: &Summary) -> fmt::Result {
             Text(threshold.measured()),
         )?;
     }
-    close(out)
+    close_list(out)
 }
 
 /// What the audit looked at.
@@ -88,8 +86,7 @@ pub(super) fn audit(out: &mut String, summary: &Summary) -> fmt::Result {
     } else {
         "there was none"
     };
-    open(out, "Audit", note)?;
-    out.write_str("<tbody>")?;
+    open_list(out, "list", "Audit", note)?;
     for check in &summary.audit.checks {
         let (class, word) = if check.passed { ("yes", "✓ balances") } else { ("no", "✗ failed") };
         write!(
@@ -99,7 +96,7 @@ pub(super) fn audit(out: &mut String, summary: &Summary) -> fmt::Result {
             Text(&check.detail),
         )?;
     }
-    close(out)
+    close_list(out)
 }
 
 /// What ran, where, and how the generator fared.
@@ -202,8 +199,20 @@ fn open(out: &mut String, heading: &str, note: &str) -> fmt::Result {
     )
 }
 
+/// A table without a head, whose cells a phone shows below each other.
+fn open_list(out: &mut String, class: &str, heading: &str, note: &str) -> fmt::Result {
+    write!(
+        out,
+        r#"<section class="card"><h2>{heading}</h2><p class="note">{note}</p><table class="{class}"><tbody>"#
+    )
+}
+
 fn close(out: &mut String) -> fmt::Result {
     out.write_str("</tbody></table></div></section>\n")
+}
+
+fn close_list(out: &mut String) -> fmt::Result {
+    out.write_str("</tbody></table></section>\n")
 }
 
 fn head(out: &mut String, names: &[&str]) -> fmt::Result {

@@ -40,6 +40,12 @@ pub(crate) fn latency(microseconds: f64) -> String {
     }
 }
 
+/// How long a run took: `60 s`, `12.5 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let (figure, unit) = if seconds < 120.0 { (seconds, "s") } else { (seconds / 60.0, "min") };
+    format!("{} {unit}", (figure * 10.0).round() / 10.0)
+}
+
 /// A share of a whole: `99.87 %`, and never `0 %` or `100 %` unless it is exactly that.
 pub(crate) fn share(part: u64, whole: u64) -> String {
     if part == 0 || whole == 0 {
@@ -83,6 +89,7 @@ mod tests {
             ["0.042", "1.23", "12.3", "1,235"]
         );
         assert_eq!([420.0, 1_234.0, 2_500_000.0].map(latency), ["420 µs", "1.23 ms", "2.50 s"]);
+        assert_eq!([60.0, 2.04, 750.0].map(duration), ["60 s", "2 s", "12.5 min"]);
         assert_eq!([0.0, 99.94, 9_012.4].map(rate), ["0.0", "99.9", "9,012"]);
     }
 

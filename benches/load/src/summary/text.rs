@@ -165,11 +165,15 @@ impl Summary {
         };
         writeln!(
             f,
-            "\ngenerator  {arrivals}; {} connections, {} workers, the busiest at {:.0} % of a core; {} generators",
+            "\ngenerator  {arrivals}; {} connections, {} workers, the busiest at {:.0} % of a core; {}",
             grouped(load.connections.into()),
             load.workers,
             load.cpu_share * 100.0,
-            run.generators,
+            if run.generators == 1 {
+                "1 generator".to_owned()
+            } else {
+                format!("{} generators", run.generators)
+            },
         )?;
         writeln!(
             f,

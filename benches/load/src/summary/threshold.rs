@@ -288,12 +288,17 @@ impl Threshold {
     pub fn measured(&self) -> impl fmt::Display {
         match (self.value, self.unit) {
             (None, _) => "nothing was measured".to_owned(),
-            (Some(value), Unit::Microseconds) => format!("it was {:.3} ms", value / 1e3),
+            (Some(value), Unit::Microseconds) => format!("it was {} ms", to_thousandth(value / 1e3)),
             (Some(value), Unit::Requests) => format!("it was {value}"),
-            (Some(value), Unit::PerSecond) => format!("it was {value:.1}/s"),
-            (Some(value), Unit::Ratio) => format!("it was {:.4} %", value * 100.0),
+            (Some(value), Unit::PerSecond) => format!("it was {}/s", to_thousandth(value)),
+            (Some(value), Unit::Ratio) => format!("it was {} %", to_thousandth(value * 100.0)),
         }
     }
+}
+
+/// Precise enough to tell which side of a bound it lies, without digits that say nothing.
+fn to_thousandth(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
 }
 
 #[cfg(test)]
@@ -377,7 +382,7 @@ mod tests {
                 "threshold missed: buy.p50 < 1ms: it was 50.015 ms",
                 "threshold missed: count < 5: it was 101",
                 "threshold missed: rate < 1: it was 10.1/s",
-                "threshold missed: failed_ratio < 0.1%: it was 0.9901 %",
+                "threshold missed: failed_ratio < 0.1%: it was 0.99 %",
             ]
         );
     }
