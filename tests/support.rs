@@ -52,6 +52,8 @@ pub(crate) struct Shop {
     settings: Vec<(&'static str, String)>,
     environment: Vec<(&'static str, String)>,
     server: Option<Server>,
+    /// Where the server listens each time; port 0 is another one each time.
+    listens: SocketAddr,
     scratch: TempDir,
     _turn: Turn,
 }
@@ -61,6 +63,15 @@ impl Shop {
     pub(crate) async fn open(settings: &[(&'static str, &str)]) -> Self {
         let turn = Turn::WithOthers(MACHINE.read().await);
         let mut shop = Self::prepare(turn, settings);
+        shop.start().await;
+        shop
+    }
+
+    /// A fresh shop whose server keeps its address from start to start.
+    pub(crate) async fn open_on(listens: SocketAddr, settings: &[(&'static str, &str)]) -> Self {
+        let turn = Turn::WithOthers(MACHINE.read().await);
+        let mut shop = Self::prepare(turn, settings);
+        shop.listens = listens;
         shop.start().await;
         shop
     }
@@ -84,7 +95,8 @@ impl Shop {
 
     fn prepare(turn: Turn, settings: &[(&'static str, &str)]) -> Self {
         let scratch = scratch();
-        let target = Target::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listens = SocketAddr::from(([127, 0, 0, 1], 0));
+        let target = Target::new(listens);
         target.close();
         Self {
             target,
@@ -92,6 +104,7 @@ impl Shop {
             settings: settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             environment: Vec::new(),
             server: None,
+            listens,
             scratch,
             _turn: turn,
         }
@@ -206,7 +219,7 @@ impl Shop {
     async fn spawn(&self) -> Result<Server, ExitStatus> {
         let log = File::options().create(true).append(true).open(self.log()).expect("open the server's log");
         let mut command = Command::new(binary());
-        command.args(["serve", "--addr", "127.0.0.1:0", "--data"]).arg(&self.data);
+        command.args(["serve", "--addr", &self.listens.to_string(), "--data"]).arg(&self.data);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RELAMPAGO_")) {
             command.env_remove(name);
         }
