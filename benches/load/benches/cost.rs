@@ -33,6 +33,9 @@ const WANTED: f64 = 0.6;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// Measures against a server.
+type Measure = dyn Fn(SocketAddr) -> Result<Cost>;
+
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
@@ -49,7 +52,7 @@ impl Cost {
 
 fn main() -> Result<()> {
     let mut server = Server::start()?;
-    let kinds: [(&str, &dyn Fn(SocketAddr) -> Result<Cost>); 4] = [
+    let kinds: [(&str, &Measure); 4] = [
         ("wrk", &wrk),
         ("closed loop, the same request", &|address| load(address, SAME, CLOSED)),
         ("closed loop, a key and a sku drawn", &|address| load(address, DRAWN, CLOSED)),
