@@ -14,6 +14,7 @@ mod expiry;
 mod failing_disk;
 mod hostile;
 mod idempotency;
+mod load;
 mod many;
 mod matrix;
 mod overload;

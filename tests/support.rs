@@ -53,6 +53,8 @@ pub(crate) struct Shop {
     environment: Vec<(&'static str, String)>,
     binary: PathBuf,
     server: Option<Server>,
+    /// Where the server listens each time; port 0 is another one each time.
+    listens: SocketAddr,
     scratch: TempDir,
     _turn: Turn,
 }
@@ -62,6 +64,15 @@ impl Shop {
     pub(crate) async fn open(settings: &[(&'static str, &str)]) -> Self {
         let turn = Turn::WithOthers(MACHINE.read().await);
         let mut shop = Self::prepare(turn, settings);
+        shop.start().await;
+        shop
+    }
+
+    /// A fresh shop whose server keeps its address from start to start.
+    pub(crate) async fn open_on(listens: SocketAddr, settings: &[(&'static str, &str)]) -> Self {
+        let turn = Turn::WithOthers(MACHINE.read().await);
+        let mut shop = Self::prepare(turn, settings);
+        shop.listens = listens;
         shop.start().await;
         shop
     }
@@ -85,7 +96,8 @@ impl Shop {
 
     fn prepare(turn: Turn, settings: &[(&'static str, &str)]) -> Self {
         let scratch = scratch();
-        let target = Target::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listens = SocketAddr::from(([127, 0, 0, 1], 0));
+        let target = Target::new(listens);
         target.close();
         Self {
             target,
@@ -94,6 +106,7 @@ impl Shop {
             environment: Vec::new(),
             binary: binary().to_owned(),
             server: None,
+            listens,
             scratch,
             _turn: turn,
         }
@@ -213,7 +226,7 @@ impl Shop {
     async fn spawn(&self) -> Result<Server, ExitStatus> {
         let log = File::options().create(true).append(true).open(self.log()).expect("open the server's log");
         let mut command = Command::new(&self.binary);
-        command.args(["serve", "--addr", "127.0.0.1:0", "--data"]).arg(&self.data);
+        command.args(["serve", "--addr", &self.listens.to_string(), "--data"]).arg(&self.data);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RELAMPAGO_")) {
             command.env_remove(name);
         }

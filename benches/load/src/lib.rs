@@ -8,20 +8,22 @@
 //! | [`wire`] | the entities as the REST interface writes them; money stays the decimal string it came as |
 //! | [`sale`] | a flash sale: a closed loop of shoppers, one connection each |
 //! | [`scenario`] | scenario files: what people do, how many of them, and what must hold |
+//! | [`run`] | runs them: arrivals, connections, steps, what is watched meanwhile |
 //! | [`ledger`] | everything the server acknowledged to them |
 //! | [`report`] | throughput, latency percentiles a step, answers by kind |
 //! | [`record`] | what a worker writes down of its requests: histograms by step and outcome, one series a second |
 //! | [`summary`] | the JSON document of a run, its text for a terminal, and the thresholds that decide |
 //! | [`html`] | the same as one page with pictures |
 //! | [`compare`] | two runs beside each other, and what differs by more than chance |
+//! | [`decimal`] | amounts of money as numbers, never as floats |
 //! | [`audit`] | the verdict: what the API shows afterwards against the ledger |
 //!
 //! The crate imports no other crate of the workspace: what it finds out, any storefront could.
 
 pub mod audit;
 pub mod client;
-pub mod decimal;
 pub mod compare;
+pub mod decimal;
 pub mod html;
 pub mod ledger;
 pub mod message;

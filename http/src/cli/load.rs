@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use relampago_load::compare::Comparison;
 use relampago_load::run::address::Url;
 use relampago_load::run::{Options, Progress, run};
 use relampago_load::scenario::generator::Part;
@@ -41,6 +42,16 @@ pub(super) enum Load {
     Check {
         /// The file
         file: String,
+    },
+    /// Say what differs between two reports by more than chance
+    Compare {
+        /// The report to compare with, JSON
+        a: PathBuf,
+        /// The report that is judged, JSON
+        b: PathBuf,
+        /// Write the comparison as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
     /// Make one report of those that several generators wrote of one run
     Merge {
@@ -117,6 +128,7 @@ pub(super) fn execute(load: &Load) -> Result<ExitCode> {
             let scenario = scenario::load(file, &[])?;
             print(&format!("{}: {} flows, all right\n", scenario.name, scenario.flows.len()))
         }
+        Load::Compare { a, b, json } => compare(&read(a)?, &read(b)?, json.as_deref()),
         Load::Merge { parts, out } => {
             let parts: Vec<Summary> = parts.iter().map(|path| read(path)).collect::<Result<_>>()?;
             hand_out(&Summary::merge(&parts)?, out)
@@ -149,6 +161,15 @@ fn print(text: &str) -> Result<ExitCode> {
 fn read(path: &Path) -> Result<Summary> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Summary::from_json(&text).with_context(|| format!("{} is no report", path.display()))
+}
+
+fn compare(a: &Summary, b: &Summary, json: Option<&Path>) -> Result<ExitCode> {
+    // The same two reports are always compared alike.
+    let comparison = Comparison::new(a, b, a.run.seed ^ b.run.seed);
+    if let Some(path) = json {
+        write(path, &comparison.to_json())?;
+    }
+    print(&comparison.to_string())
 }
 
 fn run_scenario(arguments: &RunArgs) -> Result<ExitCode> {

@@ -215,6 +215,8 @@ struct Leader<'a> {
     seen: mpsc::Receiver<Seen>,
     page: watch::Sender<String>,
     exposed: bool,
+    /// Connections of this generator.
+    connections: usize,
 }
 
 /// What a run came to, before it is audited.
@@ -226,6 +228,7 @@ struct Report {
     server: Vec<ServerSample>,
     events: Vec<Event>,
     ended: Vec<Ended>,
+    connections: usize,
 }
 
 impl<'a> Leader<'a> {
@@ -247,7 +250,8 @@ impl<'a> Leader<'a> {
         }
         let count = threads(options, &scenario.load);
         let begun = Arc::new(AtomicU64::new(0));
-        let (mut spare, mut threads) = (Vec::new(), Vec::new());
+        let (mut spare, mut threads, mut connections) = (Vec::new(), Vec::new(), 0);
+        let load = share_of_flows(&scenario.load, options.part);
         for index in 0..count {
             let (give_back, given_back) = mpsc::channel(2);
             let share = Share {
@@ -261,7 +265,7 @@ impl<'a> Leader<'a> {
             let orders = Orders {
                 plan: Arc::clone(plan),
                 notes: Arc::clone(notes),
-                load: scenario.load.clone(),
+                load: load.clone(),
                 target: options.target.clone(),
                 share,
                 connections: share.of_whole(scenario.load.connections),
@@ -273,6 +277,7 @@ impl<'a> Leader<'a> {
                 begun: Arc::clone(&begun),
             };
             let thread = thread::Builder::new().name(format!("load-{index}"));
+            connections += orders.connections;
             threads.push(thread.spawn(move || work(orders)).map_err(RunError::Thread)?);
             spare.push(give_back);
         }
@@ -297,6 +302,7 @@ impl<'a> Leader<'a> {
             seen,
             page,
             exposed,
+            connections,
         })
     }
 
@@ -398,6 +404,7 @@ impl Report {
             server: Vec::new(),
             events: Vec::new(),
             ended: Vec::new(),
+            connections: leader.connections,
         }
     }
 
@@ -436,7 +443,7 @@ impl Report {
             mode,
             arrivals,
             planned,
-            connections: u32::try_from(scenario.load.connections).unwrap_or(u32::MAX),
+            connections: u32::try_from(self.connections).unwrap_or(u32::MAX),
             workers: u32::try_from(self.ended.len()).unwrap_or(u32::MAX),
             valid: reasons.is_empty(),
             invalid_reasons: reasons,
@@ -485,6 +492,16 @@ fn planned(load: &model::Load, part: Part) -> (Mode, Option<Arrivals>, Vec<Plann
     let warm_up = first.map(|first| point(Duration::ZERO, first.rate));
     let curve = curve.points().iter().map(|at| point(load.warm_up + at.at, at.rate));
     (Mode::Open, Some(arrivals), warm_up.into_iter().chain(curve).collect())
+}
+
+/// The load with this generator's share of the flows of a closed loop.
+fn share_of_flows(load: &model::Load, part: Part) -> model::Load {
+    let mut load = load.clone();
+    if let Shape::Closed { flows: Some(flows), .. } = &mut load.shape {
+        let (of, index) = (u64::from(part.of), u64::from(part.index));
+        *flows = *flows / of + u64::from(index < *flows % of);
+    }
+    load
 }
 
 /// Half of the processors: the server may need the others.

@@ -1,7 +1,5 @@
 //! Texts with `{{values}}` in them.
 
-use std::fmt;
-
 use thiserror::Error;
 
 /// A named value: its index in the scenario's list of names.
@@ -285,18 +283,6 @@ fn write_url(byte: u8, out: &mut Vec<u8>) {
         out.push(byte);
     } else {
         out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-}
-
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => f.write_str(&String::from_utf8_lossy(text))?,
-                Piece::Value(slot, _) => write!(f, "{{{{{}}}}}", slot.0)?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -61,8 +61,13 @@ patience = "300ms"
 async fn sold(fault: Fault) -> Summary {
     let shop = Shop::open(fault).await;
     let address = shop.address;
+    let mut text = SCENARIO.to_owned();
+    if matches!(fault, Fault::ForgetEveryNthOrder(_)) {
+        // The shop in memory cannot be paid for what it forgot.
+        text = text.replace("record = \"payment\"", "record = \"payment\"\nchance = 0.0");
+    }
     // The run has a runtime of its own, and the shop answers on this one.
-    let summary = tokio::task::spawn_blocking(move || running::run_text(SCENARIO, address)).await;
+    let summary = tokio::task::spawn_blocking(move || running::run_text(&text, address)).await;
     summary.unwrap()
 }
 
