@@ -89,3 +89,7 @@ speed *ARGS:
 # How checkouts scale with threads, connections, skus and orders; pictures in benches/curves.
 curves *ARGS:
     cargo bench -p relampago-benches --bench curves -- {{ ARGS }}
+
+# What a request costs the load tester beside wrk.
+load-cost:
+    cargo bench -p relampago-load --bench cost
