@@ -3,7 +3,7 @@
 mod backup;
 mod check;
 mod inspect;
-mod load;
+pub(crate) mod load;
 mod readable;
 
 use std::io::Write;

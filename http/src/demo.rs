@@ -3,54 +3,53 @@
 //! The server is this very program, started as a child on a temporary folder. What happens to it is what
 //! would happen to any client: everything goes through the REST interface.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use relampago_load::audit::Auditor;
-use relampago_load::{
-    Client, Ledger, Mix, Progress, Report, Request, Rng, Sale, SalePlan, Target, Until, sale,
-};
+use relampago_load::run::address::Url;
+use relampago_load::run::{Options as RunOptions, run as run_scenario};
+use relampago_load::scenario::generator::Part;
+use relampago_load::scenario::{self, Scenario};
+use relampago_load::summary::Summary;
+use relampago_load::{Client, Request, Rng, Target, html};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, timeout};
 
+use crate::cli::load;
 use crate::serve;
 
-/// What is on sale: sku and units; 1,000 units in all.
-const ON_SALE: [(&str, i64); 2] = [("RELAMPAGO-TV", 700), ("RELAMPAGO-PHONE", 300)];
+/// The flash sale, and what is on sale there: two products of 500 units.
+const SALE: &str = include_str!("demo/sale.toml");
+const ON_SALE: [&str; 2] = ["RELAMPAGO-0", "RELAMPAGO-1"];
+const UNITS: i64 = 500;
 
-/// Prices by the same order.
-const PRICES: [&str; 2] = ["199.00", "89.90"];
+/// The second act, which measures.
+const PLENTY: &str = include_str!("demo/plenty.toml");
 
-/// The server is killed once so many orders are acknowledged.
-const ORDERS_BEFORE_THE_CRASH: u64 = 120;
-
-/// Purchases of the second act, which measures.
-const MEASURED_ORDERS: u64 = 40_000;
-
-/// The sku of the second act; its stock does not end.
-const PLENTY: &str = "EVERYDAY-SOCKS";
+/// The server is killed once so many orders are placed.
+const ORDERS_BEFORE_THE_CRASH: f64 = 120.0;
 
 /// A server that takes longer to get ready has hung.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long a shopper tries one request.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// How large the demonstration is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Shoppers of the flash sale, one connection each
+    /// Connections of the flash sale
     #[arg(long, default_value_t = 800, value_parser = clap::value_parser!(u16).range(8..=10_000))]
     pub shoppers: u16,
     /// Seed of every choice, to repeat a run
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Where the page about the sale is left [default: relampago-demo.html in the folder for temporary files]
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// Runs the demonstration. `false` if a unit or an order is wrong.
@@ -64,113 +63,104 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     say(&format!("relampago demo, seed {seed}, data in {}", data.path().display()));
     let key = format!("demo-{:016x}", Rng::fresh_seed());
     let server = Server::start(data.path(), &key).await?;
-    let target = Target::new(server.address);
-    let ledger = Ledger::default();
-    let mut staff = Client::staff(target.clone(), &key);
-    for ((sku, units), price) in ON_SALE.iter().zip(PRICES) {
-        sale::stock(&mut staff, &ledger, sku, price, *units).await.context("the catalogue")?;
-    }
-    let shoppers = usize::from(options.shoppers);
-    say(&format!("1,000 units of {} products on sale, {shoppers} shoppers at the door", ON_SALE.len()));
-    let plan = flash_sale(&target, &key, shoppers, seed);
-    let (server, report) = act_one(server, plan, &ledger, data.path(), &key).await?;
-    let findings = audit(&target, &key, &ledger, &mut staff).await?;
-    let measured = act_two(&target, &key, &mut staff, seed).await?;
+    let mut sale = scenario::parse("demo/sale.toml", SALE, &[])?;
+    sale.load.connections = options.shoppers.into();
+    say(&format!("1,000 units of {} products on sale, and a thousand visitors a second", ON_SALE.len()));
+    let (server, told) = act_one(server, &sale, data.path(), &key, seed).await?;
+    say(&format!("\nThe flash sale, with a crash in it\n{told}"));
+    let findings = findings(&told, server.address, &key).await?;
+    let page = options.html.clone().unwrap_or_else(|| std::env::temp_dir().join("relampago-demo.html"));
+    std::fs::write(&page, html::page(&told)?).with_context(|| format!("cannot write {}", page.display()))?;
+    say(&format!("The report as a page: {}\n", page.display()));
+    let plenty = scenario::parse("demo/plenty.toml", PLENTY, &[])?;
+    let measured = act_two(&server, &plenty, &key, seed.wrapping_add(1)).await?;
+    say(&format!("\nOne-request purchases without end of stock\n{measured}"));
     server.stop().await?;
-    Ok(verdict(&report, &measured, &findings))
+    Ok(verdict(&findings))
 }
 
-fn flash_sale(target: &Target, key: &str, shoppers: usize, seed: u64) -> SalePlan {
-    SalePlan {
-        target: target.clone(),
-        skus: ON_SALE.iter().map(|(sku, _)| (*sku).to_owned()).collect(),
-        shoppers,
-        adjusters: 0,
-        api_key: key.to_owned(),
-        mix: Mix { cart: 50, two_skus: 30, pay: 100, cancel: 0 },
-        max_quantity: 3,
-        tokens: vec!["tok_approve".to_owned()],
-        until: Until::SoldOut,
-        patience: PATIENCE,
+/// A run of a scenario against the server that listens at `target` now.
+fn plan(target: Target, address: SocketAddr, key: &str, seed: u64) -> anyhow::Result<RunOptions> {
+    Ok(RunOptions {
+        url: Url::parse(&format!("http://{address}"))?,
+        target,
+        api_key: Some(key.to_owned()),
         seed,
-    }
+        part: Part { index: 0, of: 1 },
+        threads: None,
+        start_at: None,
+        metrics: None,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
 }
 
 /// The flash sale: sold out in spite of a SIGKILL.
 async fn act_one(
     server: Server,
-    plan: SalePlan,
-    ledger: &Ledger,
+    sale: &Scenario,
     data: &Path,
     key: &str,
-) -> anyhow::Result<(Server, Report)> {
-    let target = plan.target.clone();
-    let sale = Sale::new(plan, ledger.clone());
-    let watched = sale.clone();
+    seed: u64,
+) -> anyhow::Result<(Server, Summary)> {
+    let target = Target::new(server.address);
+    let plan = plan(target.clone(), server.address, key, seed)?;
+    let (_running, stop) = watch::channel(false);
+    let (tell, events) = mpsc::channel(2);
     let crash = async {
-        let mut looks = interval(Duration::from_millis(1));
-        while watched.report().orders < ORDERS_BEFORE_THE_CRASH {
-            looks.tick().await;
-        }
+        let placed = server.has_placed(ORDERS_BEFORE_THE_CRASH, key);
+        timeout(READY_WITHIN, placed).await.context("the sale does not begin")??;
         let began = Instant::now();
         server.kill().await?;
         target.close();
+        tell.send("server killed".to_owned()).await?;
         say("… SIGKILL: the server is gone in the middle of the sale");
         let server = Server::start(data, key).await?;
+        tell.send("server ready".to_owned()).await?;
         say(&format!("… restarted and ready after {} ms", began.elapsed().as_millis()));
         target.open(server.address);
         anyhow::Ok(server)
     };
-    let (report, server) = tokio::join!(sale.run(|progress| say(&line(&progress))), crash);
-    Ok((server?, report))
+    let sale = async {
+        let ran = run_scenario(sale, plan, stop, events, |progress| say(&load::line(progress))).await;
+        anyhow::Ok(ran?)
+    };
+    let (summary, server) = tokio::try_join!(sale, crash)?;
+    Ok((server, summary))
 }
 
 /// Plenty of stock, one-request purchases: what the machine can do.
-async fn act_two(target: &Target, key: &str, staff: &mut Client, seed: u64) -> anyhow::Result<Report> {
-    let ledger = Ledger::default();
-    sale::stock(staff, &ledger, PLENTY, "3.50", 1_000_000_000).await.context("the catalogue")?;
-    say(&format!("and now {MEASURED_ORDERS} purchases of a product that does not sell out"));
-    let plan = SalePlan {
-        skus: vec![PLENTY.to_owned()],
-        mix: Mix { cart: 0, two_skus: 0, pay: 0, cancel: 0 },
-        max_quantity: 1,
-        until: Until::Orders(MEASURED_ORDERS),
-        ..flash_sale(target, key, 128, seed.wrapping_add(1))
-    };
-    Ok(Sale::new(plan, ledger).run(|progress| say(&line(&progress))).await)
+async fn act_two(server: &Server, plenty: &Scenario, key: &str, seed: u64) -> anyhow::Result<Summary> {
+    say("and now a product that does not sell out");
+    let plan = plan(Target::new(server.address), server.address, key, seed)?;
+    let (_running, stop) = watch::channel(false);
+    let (_quiet, events) = mpsc::channel(1);
+    Ok(run_scenario(plenty, plan, stop, events, |progress| say(&load::line(progress))).await?)
 }
 
-/// What the books say of the flash sale; empty if they balance.
-async fn audit(
-    target: &Target,
-    key: &str,
-    ledger: &Ledger,
-    staff: &mut Client,
-) -> anyhow::Result<Vec<String>> {
-    say("auditing every acknowledged order through the API");
-    let auditor = Auditor { target: target.clone(), api_key: key.to_owned() };
-    let mut findings = auditor.acknowledged(ledger).await?;
-    findings.extend(auditor.books(ledger, PATIENCE).await?);
-    for (sku, units) in ON_SALE {
+/// What is wrong with the books of the flash sale; empty if they balance.
+async fn findings(told: &Summary, address: SocketAddr, key: &str) -> anyhow::Result<Vec<String>> {
+    let mut findings: Vec<String> = Vec::new();
+    if !told.audit.ran {
+        findings.push("the books were not audited".to_owned());
+    }
+    let failed = told.audit.checks.iter().filter(|check| !check.passed);
+    findings.extend(failed.map(|check| format!("{}: {}", check.name, check.detail)));
+    let mut staff = Client::staff(Target::new(address), key);
+    for sku in ON_SALE {
         let answer = staff.send(&Request::get(format!("/api/v1/inventory/{sku}"))).await?;
         let stock: serde_json::Value = answer.json()?;
-        let sold = stock["sold"].as_i64();
         say(&format!(
             "{sku}: {} stocked, {} available, {} reserved, {} sold",
             stock["stocked"], stock["available"], stock["reserved"], stock["sold"]
         ));
-        if sold != Some(units) {
-            findings.push(format!("{sku}: {units} units were on sale and {} are sold", stock["sold"]));
+        if stock["sold"].as_i64() != Some(UNITS) {
+            findings.push(format!("{sku}: {UNITS} units were on sale and {} are sold", stock["sold"]));
         }
     }
     Ok(findings)
 }
 
-fn verdict(report: &Report, measured: &Report, findings: &[String]) -> bool {
-    let mut text = format!("\nThe flash sale, with a crash in it:\n{report}\n");
-    // Writing to a string cannot fail.
-    let _written = write!(text, "One-request purchases without end of stock:\n{measured}");
-    say(&text);
+fn verdict(findings: &[String]) -> bool {
     for finding in findings {
         say(&format!("WRONG: {finding}"));
     }
@@ -181,18 +171,6 @@ fn verdict(report: &Report, measured: &Report, findings: &[String]) -> bool {
         "VERDICT: the books do not balance."
     });
     right
-}
-
-fn line(progress: &Progress) -> String {
-    format!(
-        "{:6.2} s  {:6} orders  {:7.0}/s  {:6} refused  {:5} sent again  p99 {:.1} ms",
-        progress.elapsed.as_secs_f64(),
-        progress.orders,
-        progress.orders_per_second,
-        progress.refused,
-        progress.lost,
-        progress.p99.as_secs_f64() * 1000.0
-    )
 }
 
 /// Writes a line of the demonstration. A reader who has gone away is no reason to leave a server behind.
@@ -228,6 +206,22 @@ impl Server {
         let address =
             ready.strip_prefix("relampago listening on http://").context("the server's first line")?;
         Ok(Self { address: address.parse().context("the server's address")?, child, _stdout: lines })
+    }
+
+    /// Waits until so many orders are placed, as its metrics say.
+    async fn has_placed(&self, orders: f64, key: &str) -> anyhow::Result<()> {
+        let mut client = Client::staff(Target::new(self.address), key);
+        let mut looks = interval(Duration::from_millis(5));
+        loop {
+            looks.tick().await;
+            let answer = client.send(&Request::get("/metrics")).await?;
+            let figures = String::from_utf8_lossy(&answer.body);
+            let lines = figures.lines().filter(|line| line.starts_with("relampago_orders_total"));
+            let placed: f64 = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+            if placed >= orders {
+                return Ok(());
+            }
+        }
     }
 
     /// SIGKILL, as a crash would have it.

@@ -220,8 +220,8 @@ async fn watched(scenario: &Scenario, options: Options) -> Result<Summary> {
     }
 }
 
-/// One line of progress; on a terminal it takes the place of the last.
-fn tell(progress: &Progress, in_place: bool) {
+/// Progress in a line.
+pub(crate) fn line(progress: &Progress) -> String {
     let [ok, refused, throttled, failed] = progress.answered;
     let p99 = progress.p99_us.map_or("-".to_owned(), |p99| format!("{:.1} ms", p99 as f64 / 1000.0));
     let mut line = format!(
@@ -232,6 +232,12 @@ fn tell(progress: &Progress, in_place: bool) {
     for (sku, left) in progress.stock.iter().take(MOST_SKUS_SHOWN) {
         line.push_str(&format!("  {sku}: {left} left"));
     }
+    line
+}
+
+/// Says how a run stands; on a terminal a line takes the place of the last.
+fn tell(progress: &Progress, in_place: bool) {
+    let line = line(progress);
     let mut out = std::io::stderr().lock();
     // A reader of progress who has gone away is no reason to stop.
     let _closed = if in_place {
