@@ -11,7 +11,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use super::arrivals::Share;
 use super::caller::Caller;
 use super::exposed;
 use super::options::{Events, Options, Progress, RunError};
@@ -75,12 +74,9 @@ impl<'a> Leader<'a> {
         let load = share_of_flows(&scenario.load, options.part);
         for index in 0..count {
             let (give_back, given_back) = mpsc::channel(2);
-            let share = Share {
-                index: options.part.index * count as u32 + index as u32,
-                of: options.part.of * count as u32,
-            };
+            let part = options.part.nested(index as u32, count as u32);
             let clients = match scenario.load.shape {
-                Shape::Closed { clients, .. } => share.of_whole(clients as usize),
+                Shape::Closed { clients, .. } => part.of_whole(u64::from(clients)) as usize,
                 Shape::Open { .. } => 0,
             };
             let orders = Orders {
@@ -88,8 +84,8 @@ impl<'a> Leader<'a> {
                 notes: Arc::clone(notes),
                 load: load.clone(),
                 target: options.target.clone(),
-                share,
-                connections: share.of_whole(scenario.load.connections),
+                part,
+                connections: part.of_whole(scenario.load.connections as u64) as usize,
                 clients,
                 phase: phases.clone(),
                 index,
@@ -218,8 +214,7 @@ impl Leader<'_> {
 fn share_of_flows(load: &model::Load, part: Part) -> model::Load {
     let mut load = load.clone();
     if let Shape::Closed { flows: Some(flows), .. } = &mut load.shape {
-        let (of, index) = (u64::from(part.of), u64::from(part.index));
-        *flows = *flows / of + u64::from(index < *flows % of);
+        *flows = part.of_whole(*flows);
     }
     load
 }
