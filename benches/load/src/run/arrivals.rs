@@ -2,43 +2,21 @@
 //!
 //! The n-th flow is due when the area under the curve of rates reaches a number: n at equal distances, or the n-th
 //! point of a Poisson process of rate 1 (the time-rescaling theorem: mapped back through the area, that is a Poisson
-//! process of the curve's rate). Several shares (threads, generators) split a run: each takes every k-th flow of the
+//! process of the curve's rate). Several parts (threads, generators) split a run: each takes every k-th flow of the
 //! equal distances, or a process of a k-th of the rate, whose sum is again Poisson.
 
 use std::time::Duration;
 
 use crate::rng::Rng;
 use crate::scenario::curve::Curve;
-use crate::scenario::generator::unit;
+use crate::scenario::generator::{Part, unit};
 use crate::scenario::model;
 
-/// One of several equal shares of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// Counted from 0.
-    pub index: u32,
-    /// How many there are.
-    pub of: u32,
-}
-
-impl Share {
-    /// The number, over all shares, of the n-th flow of this one.
-    pub fn flow(self, n: u64) -> u64 {
-        n * u64::from(self.of) + u64::from(self.index)
-    }
-
-    /// How many of `whole` fall to this share.
-    pub fn of_whole(self, whole: usize) -> usize {
-        let (of, index) = (self.of as usize, self.index as usize);
-        whole / of + usize::from(index < whole % of)
-    }
-}
-
-/// The starts of one share, in order.
+/// The starts of one part, in order.
 #[derive(Debug)]
 pub struct Starts<'a> {
     curve: &'a Curve,
-    share: Share,
+    part: Part,
     /// `None` is equal distances.
     rng: Option<Rng>,
     /// Flows of the whole run due up to the last start.
@@ -47,31 +25,31 @@ pub struct Starts<'a> {
 }
 
 impl<'a> Starts<'a> {
-    /// The starts of `share` under `seed`, which all shares have in common.
-    pub fn new(curve: &'a Curve, arrivals: model::Arrivals, share: Share, seed: u64) -> Self {
+    /// The starts of `part` under `seed`, which all parts have in common.
+    pub fn new(curve: &'a Curve, arrivals: model::Arrivals, part: Part, seed: u64) -> Self {
         let rng = match arrivals {
             model::Arrivals::Constant => None,
             model::Arrivals::Poisson => {
                 let mut seeds = Rng::new(seed);
-                for _ in 0..share.index {
+                for _ in 0..part.index {
                     seeds.next_u64();
                 }
                 Some(seeds.fork())
             }
         };
-        Self { curve, share, rng, due: 0.0, drawn: 0 }
+        Self { curve, part, rng, due: 0.0, drawn: 0 }
     }
 }
 
 impl Iterator for Starts<'_> {
-    /// The number of the flow over all shares, and when it is due after the start of the load.
+    /// The number of the flow over all parts, and when it is due after the start of the load.
     type Item = (u64, Duration);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let flow = self.share.flow(self.drawn);
+        let flow = self.part.number(self.drawn);
         self.due = match &mut self.rng {
             None => flow as f64 + 0.5,
-            Some(rng) => self.due - (1.0 - unit(rng)).ln() * f64::from(self.share.of),
+            Some(rng) => self.due - (1.0 - unit(rng)).ln() * f64::from(self.part.of),
         };
         self.drawn += 1;
         Some((flow, self.curve.when(self.due)?))
@@ -85,7 +63,7 @@ mod tests {
     use super::*;
     use crate::scenario::curve::Point;
 
-    const ALONE: Share = Share { index: 0, of: 1 };
+    const ALONE: Part = Part { index: 0, of: 1 };
 
     fn spike() -> Curve {
         let points = [(0, 0.0), (10, 100.0), (10, 1000.0), (20, 1000.0), (30, 0.0)];
@@ -93,8 +71,8 @@ mod tests {
         Curve::new(points.to_vec()).unwrap()
     }
 
-    fn starts(arrivals: model::Arrivals, share: Share, seed: u64) -> Vec<(u64, Duration)> {
-        Starts::new(&spike(), arrivals, share, seed).collect()
+    fn starts(arrivals: model::Arrivals, part: Part, seed: u64) -> Vec<(u64, Duration)> {
+        Starts::new(&spike(), arrivals, part, seed).collect()
     }
 
     fn within(starts: &[(u64, Duration)], from: u64, to: u64) -> usize {
@@ -112,13 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn shares_add_up_to_the_whole() {
+    fn parts_add_up_to_the_whole() {
         let whole = starts(model::Arrivals::Constant, ALONE, 0);
-        let shares = (0..3).flat_map(|index| starts(model::Arrivals::Constant, Share { index, of: 3 }, 0));
-        let mut shares: Vec<_> = shares.collect();
-        shares.sort();
-        assert_eq!(shares, whole);
-        assert_eq!((0..3).map(|index| Share { index, of: 3 }.of_whole(128)).sum::<usize>(), 128);
+        let parts = (0..3).flat_map(|index| starts(model::Arrivals::Constant, Part { index, of: 3 }, 0));
+        let mut parts: Vec<_> = parts.collect();
+        parts.sort();
+        assert_eq!(parts, whole);
     }
 
     #[test]
@@ -132,7 +109,7 @@ mod tests {
     #[test]
     fn poisson_has_the_mean_and_the_variance_of_poisson() {
         let starts: Vec<_> =
-            (0..4).flat_map(|index| starts(model::Arrivals::Poisson, Share { index, of: 4 }, 11)).collect();
+            (0..4).flat_map(|index| starts(model::Arrivals::Poisson, Part { index, of: 4 }, 11)).collect();
         // 10,000 are expected in the spike; five standard deviations are 500.
         let spike = within(&starts, 10, 20);
         assert!((9_500..10_500).contains(&spike), "{spike}");

@@ -13,12 +13,13 @@ use tokio::task::{JoinSet, LocalSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
 use super::alarm::Alarm;
-use super::arrivals::{Share, Starts};
+use super::arrivals::Starts;
 use super::pool::Pool;
 use super::prepared::Plan;
 use super::shopper::Shop;
 use crate::record::{Clock, Latencies, Recorder, no_latencies};
 use crate::scenario::curve::Curve;
+use crate::scenario::generator::Part;
 use crate::scenario::model::{Arrivals, Load, Shape};
 use crate::target::Target;
 use crate::verify::Notes;
@@ -52,8 +53,8 @@ pub(super) struct Orders {
     pub(super) notes: Arc<Notes>,
     pub(super) load: Load,
     pub(super) target: Target,
-    /// Its share of everything, over all threads of all generators.
-    pub(super) share: Share,
+    /// Its part of everything, over all threads of all generators.
+    pub(super) part: Part,
     /// Its share of the connections and of the clients of a closed loop.
     pub(super) connections: usize,
     pub(super) clients: usize,
@@ -210,7 +211,7 @@ impl Worker {
         let alarm = Alarm::new()?;
         let seed = self.orders.plan.globals.seed ^ numbers;
         let mut in_a_row = 0;
-        for (number, at) in Starts::new(curve, arrivals, self.orders.share, seed) {
+        for (number, at) in Starts::new(curve, arrivals, self.orders.part, seed) {
             let due = begin + at;
             if Instant::now() < due {
                 in_a_row = 0;
@@ -238,7 +239,7 @@ impl Worker {
         for _ in 0..self.orders.clients {
             let (shop, begun, mut phase) =
                 (Rc::clone(shop), Arc::clone(&self.orders.begun), self.orders.phase.clone());
-            let share = self.orders.share;
+            let part = self.orders.part;
             self.flows.spawn_local(async move {
                 let mut at = epoch;
                 while at < end && matches!(*phase.borrow_and_update(), Phase::Started(_)) {
@@ -246,7 +247,7 @@ impl Worker {
                     if number >= most {
                         break;
                     }
-                    let ended = Rc::clone(&shop).flow(share.flow(number), at).await;
+                    let ended = Rc::clone(&shop).flow(part.number(number), at).await;
                     if ended <= at {
                         // A flow that sent nothing must not keep the thread.
                         yield_now().await;

@@ -73,13 +73,32 @@ pub fn unit(rng: &mut Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Which of several generators that share a run this one is.
+/// One of several equal parts of a run: a generator's, or that of one of its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Counted from 0.
     pub index: u32,
     /// How many there are.
     pub of: u32,
+}
+
+impl Part {
+    /// One of `of` equal parts of this one.
+    #[must_use]
+    pub fn nested(self, index: u32, of: u32) -> Self {
+        Self { index: self.index * of + index, of: self.of * of }
+    }
+
+    /// The number, over all parts, of the n-th thing of this one; no other part has it.
+    pub fn number(self, n: u64) -> u64 {
+        n * u64::from(self.of) + u64::from(self.index)
+    }
+
+    /// How many of `whole` fall to this part.
+    pub fn of_whole(self, whole: u64) -> u64 {
+        let (of, index) = (u64::from(self.of), u64::from(self.index));
+        whole / of + u64::from(index < whole % of)
+    }
 }
 
 impl Generator {
@@ -89,7 +108,7 @@ impl Generator {
             Self::Uuid => write_uuid(rng, out),
             Self::Counter { from, drawn } => {
                 let mine = drawn.fetch_add(1, Ordering::Relaxed);
-                write_number(from + mine * u64::from(part.of) + u64::from(part.index), out);
+                write_number(from + part.number(mine), out);
             }
             Self::Uniform { from, to } => {
                 let width = to.abs_diff(*from).saturating_add(1);
@@ -186,6 +205,15 @@ mod tests {
         };
         let drawn: Vec<[String; 2]> = (0..3).map(draw).collect();
         assert_eq!(drawn, [["10", "11"], ["12", "13"], ["14", "15"]]);
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let generators = (0..3).map(|index| ALONE.nested(index, 3));
+        let threads = generators.flat_map(|generator| (0..2).map(move |index| generator.nested(index, 2)));
+        let threads: Vec<Part> = threads.collect();
+        assert_eq!(threads, [0, 1, 2, 3, 4, 5].map(|index| Part { index, of: 6 }));
+        assert_eq!(threads.iter().map(|part| part.of_whole(128)).sum::<u64>(), 128);
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! What a run is told, what it tells while it goes on, and why it may not begin.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::address::Url;
+use super::prepared::PrepareError;
+use super::setup::SetUpError;
+use crate::scenario::generator::Part;
+use crate::target::Target;
+
+/// How to run a scenario.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The shop, as the report names it.
+    pub url: Url,
+    /// Where it listens; may change while the run goes on.
+    pub target: Target,
+    /// What `{{api_key}}` stands for, and the audit's credential.
+    pub api_key: Option<String>,
+    /// Decides every choice. All generators of a run have the same.
+    pub seed: u64,
+    /// Which of several generators this is.
+    pub part: Part,
+    /// Worker threads; none is a half of the processors.
+    pub threads: Option<usize>,
+    /// When second zero is; none is as soon as everything is ready.
+    pub start_at: Option<SystemTime>,
+    /// Where the run's own metrics are to be fetched.
+    pub metrics: Option<SocketAddr>,
+    /// The version of the program, for the report.
+    pub version: String,
+}
+
+/// Why there is no report.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The scenario cannot be run like this.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The set-up failed.
+    #[error(transparent)]
+    SetUp(#[from] SetUpError),
+    /// The connections could not be opened.
+    #[error("{0}")]
+    Connections(String),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    /// The run's own metrics cannot be offered.
+    #[error("cannot listen on {address}: {source}")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The moment has passed.
+    #[error("the start was {0:?} ago")]
+    TooLate(Duration),
+    /// The audit has no credential.
+    #[error("an audit of kind `relampago` reads all orders: give a credential of staff with --api-key")]
+    NoCredential,
+}
+
+/// How a run stands, once a second.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Since second zero.
+    pub elapsed: Duration,
+    /// How long the load takes, with its warm-up.
+    pub whole: Duration,
+    /// Requests answered in the last second, by [`Kind`](crate::record::Kind).
+    pub answered: [u64; 4],
+    /// 99th percentile of their latencies, microseconds.
+    pub p99_us: Option<u64>,
+    /// What is left, by sku.
+    pub stock: BTreeMap<String, i64>,
+}
+
+/// What happened besides; given to [`run`](super::run()) by its caller while it goes on.
+pub type Events = mpsc::Receiver<String>;
