@@ -3,7 +3,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`cli`] | the command line: `serve`, `demo` |
+//! | [`cli`] | the command line: `serve`, `demo`, `load`, tools for a data folder |
 //! | [`demo`] | a flash sale with a crash in it, audited |
 //! | [`serve`] | settings to a listening server, and its orderly end |
 //! | [`app`] | what happens to every request: limits, slashes, request ids, metrics, problems |

@@ -33,7 +33,12 @@ fn example() -> Summary {
     ];
     for (step, outcome, intended, latency) in requests {
         let at = |milliseconds| clock.epoch + Duration::from_millis(milliseconds);
-        let times = Times { intended: at(intended), sent: at(intended), finished: at(intended + latency) };
+        let times = Times {
+            intended: at(intended),
+            due: at(intended),
+            sent: at(intended),
+            finished: at(intended + latency),
+        };
         recorder.flow_started(times.sent);
         recorder.started(StepId(step), times.sent);
         recorder.answered(StepId(step), &outcome, outcome.usual_kind(), times);

@@ -150,6 +150,7 @@ mod tests {
         for (step, milliseconds) in [(0, 1), (0, 3), (1, 70_000)] {
             let times = Times {
                 intended: clock.epoch,
+                due: clock.epoch,
                 sent: clock.epoch,
                 finished: clock.epoch + Duration::from_millis(milliseconds),
             };

@@ -37,11 +37,14 @@ impl StepId {
     }
 }
 
-/// The three moments of a request.
+/// The moments of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// When the arrival process (or the end of a think time) wanted the request to start. Latency counts from here.
+    /// When the arrival process (or the end of a think time) wanted the request to start. Latency counts from here,
+    /// also that of a request that had to be sent again: it is how long somebody waited.
     pub intended: Instant,
+    /// When this try of it should have left: as intended, or after the wait before it is sent again.
+    pub due: Instant,
     /// When its bytes went out. What lies between is the lateness of the generator or of its pool of connections.
     pub sent: Instant,
     /// When its answer was read, or it was given up.

@@ -123,7 +123,7 @@ impl Recorder {
     /// A request of `step` ended. A step beyond those of the run is not counted.
     pub fn answered(&mut self, step: StepId, outcome: &Outcome<'_>, kind: Kind, times: Times) {
         let latency = microseconds(times.finished.saturating_duration_since(times.intended));
-        let lateness = microseconds(times.sent.saturating_duration_since(times.intended));
+        let lateness = microseconds(times.sent.saturating_duration_since(times.due));
         let second = self.second(times.finished);
         second.lateness_max_us = second.lateness_max_us.max(lateness);
         if let Some(slot) = second.steps.get_mut(step.index()) {

@@ -35,7 +35,7 @@ fn tell(recorder: &mut Recorder, clock: Clock, asked: &Asked) {
         status => Outcome::Status { status, code: None },
     };
     recorder.started(StepId(asked.step), sent);
-    let times = Times { intended: at(asked.intended), sent, finished };
+    let times = Times { intended: at(asked.intended), due: at(asked.intended), sent, finished };
     recorder.answered(StepId(asked.step), &outcome, outcome.usual_kind(), times);
 }
 
@@ -163,7 +163,7 @@ fn a_dead_server_does_not_look_fast() {
     let mut recorder = Recorder::new(1, clock);
     let at = |milliseconds| clock.epoch + Duration::from_millis(milliseconds);
     for (outcome, milliseconds) in [(Outcome::Connect, 1), (Outcome::Reset, 1), (Outcome::Timeout, 900)] {
-        let times = Times { intended: at(0), sent: at(0), finished: at(milliseconds) };
+        let times = Times { intended: at(0), due: at(0), sent: at(0), finished: at(milliseconds) };
         recorder.answered(StepId(0), &outcome, Kind::Failed, times);
     }
     let mut recorded = Recorded::new(["buy".to_owned()], Duration::ZERO);
@@ -178,7 +178,7 @@ fn a_dead_server_does_not_look_fast() {
 fn a_server_that_invents_codes_fills_no_memory() {
     let clock = clock(Duration::ZERO);
     let mut recorder = Recorder::new(1, clock);
-    let times = Times { intended: clock.epoch, sent: clock.epoch, finished: clock.epoch };
+    let times = Times { intended: clock.epoch, due: clock.epoch, sent: clock.epoch, finished: clock.epoch };
     for number in 0..1_000 {
         let code = format!("code_{number}");
         let outcome = Outcome::Status { status: 400, code: Some(&code) };

@@ -114,19 +114,19 @@ impl Shop {
 
     /// Sends a request, and again as often as the step's rules say.
     async fn persist(self: &Rc<Self>, step: &Prepared, basket: &mut Basket, intended: Instant) -> Sent {
-        let mut intended = intended;
+        let mut start = Start { intended, due: intended };
         let most = step.step.retry.as_ref().map_or(0, |retry| retry.most);
         let mut tries = 0;
         loop {
             let last = tries == most;
             let sent = match step.step.copies {
-                1 => self.send(step, basket, intended, last).await,
-                _ => self.send_copies(step, basket, intended, last).await,
+                1 => self.send(step, basket, start, last).await,
+                _ => self.send_copies(step, basket, start, last).await,
             };
             if last || !sent.again {
                 return sent;
             }
-            intended = wait_until(sent.finished + retry_wait(&step.step, tries, sent.retry_after)).await;
+            start.due = wait_until(sent.finished + retry_wait(&step.step, tries, sent.retry_after)).await;
             tries += 1;
         }
     }
@@ -137,18 +137,18 @@ impl Shop {
         self: &Rc<Self>,
         step: &Prepared,
         basket: &mut Basket,
-        intended: Instant,
+        start: Start,
         last: bool,
     ) -> Sent {
         let mut copies = JoinSet::new();
         for _ in 1..step.step.copies {
             let (shop, step, mut basket) = (Rc::clone(self), step.clone(), basket.clone());
             copies.spawn_local(async move {
-                let sent = shop.send(&step, &mut basket, intended, last).await;
+                let sent = shop.send(&step, &mut basket, start, last).await;
                 (sent, basket)
             });
         }
-        let mut own = self.send(step, basket, intended, last).await;
+        let mut own = self.send(step, basket, start, last).await;
         while let Some(copy) = copies.join_next().await {
             let Ok((sent, other)) = copy else { continue };
             own.finished = own.finished.max(sent.finished);
@@ -179,10 +179,10 @@ impl Shop {
     }
 
     /// Sends a request once. `last`: whether nobody will send it again.
-    async fn send(&self, step: &Prepared, basket: &mut Basket, intended: Instant, last: bool) -> Sent {
+    async fn send(&self, step: &Prepared, basket: &mut Basket, start: Start, last: bool) -> Sent {
         self.notes.asking(step.step.record, &basket.request);
         let mut asked =
-            Asked { shop: self, step, request: &basket.request, intended, sent: Cell::new(None), open: true };
+            Asked { shop: self, step, request: &basket.request, start, sent: Cell::new(None), open: true };
         let ask = async {
             let mut lease = self.pool.lease().await?;
             asked.goes_out(Instant::now());
@@ -194,7 +194,7 @@ impl Shop {
         let finished = Instant::now();
         asked.goes_out(finished);
         asked.open = false;
-        let times = Times { intended, sent: asked.sent.get().unwrap_or(finished), finished };
+        let times = start.times(asked.sent.get().unwrap_or(finished), finished);
         drop(asked);
         match result {
             Ok(Ok((lease, answer))) => self.take_in(step, basket, lease, &answer, times),
@@ -280,12 +280,27 @@ impl Shop {
     }
 }
 
+/// When a try of a request starts.
+#[derive(Clone, Copy)]
+struct Start {
+    /// When the first one should have.
+    intended: Instant,
+    /// When this one should have.
+    due: Instant,
+}
+
+impl Start {
+    fn times(self, sent: Instant, finished: Instant) -> Times {
+        Times { intended: self.intended, due: self.due, sent, finished }
+    }
+}
+
 /// A request on its way. Should its flow be dropped before the answer is there, it counts as a time-out.
 struct Asked<'a> {
     shop: &'a Shop,
     step: &'a Prepared,
     request: &'a [u8],
-    intended: Instant,
+    start: Start,
     sent: Cell<Option<Instant>>,
     open: bool,
 }
@@ -305,7 +320,7 @@ impl Drop for Asked<'_> {
             let finished = Instant::now();
             self.goes_out(finished);
             let sent = self.sent.get().unwrap_or(finished);
-            let times = Times { intended: self.intended, sent, finished };
+            let times = self.start.times(sent, finished);
             self.shop.recorder.borrow_mut().answered(self.step.id, &Outcome::Timeout, Kind::Failed, times);
             self.shop.notes.unanswered(self.step.step.record, self.request);
         }

@@ -320,7 +320,7 @@ mod tests {
         let buys = (1..=99).map(|milliseconds| (0, status(201), milliseconds));
         for (step, outcome, milliseconds) in buys.chain([(0, status(500), 1_000), (1, status(402), 7)]) {
             let finished = clock.epoch + Duration::from_millis(milliseconds);
-            let times = Times { intended: clock.epoch, sent: clock.epoch, finished };
+            let times = Times { intended: clock.epoch, due: clock.epoch, sent: clock.epoch, finished };
             recorder.answered(StepId(step), &outcome, outcome.usual_kind(), times);
         }
         let mut recorded = Recorded::new(STEPS.map(str::to_owned), Duration::ZERO);

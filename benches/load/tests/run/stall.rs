@@ -30,6 +30,11 @@ fn stalling() -> Server {
 }
 
 fn loaded(server: &Server, load: &str) -> Summary {
+    asked(server, "", load)
+}
+
+/// `rules` are added to the step.
+fn asked(server: &Server, rules: &str, load: &str) -> Summary {
     let text = format!(
         r#"
         name = "stall"
@@ -39,6 +44,7 @@ fn loaded(server: &Server, load: &str) -> Summary {
         [[flows.steps]]
         name = "ask"
         request = "GET /"
+        {rules}
         [load]
         {load}
         "#
@@ -68,4 +74,21 @@ fn the_open_loop_shows_a_stall_that_the_closed_loop_hides() {
     // The same stall: four requests met it, however many it kept from being sent.
     assert!(all.latency.max >= expected * 90 / 100, "max is {} µs\n{closed}", all.latency.max);
     assert!(all.latency.p99 < expected / 4, "p99 is {} µs\n{closed}", all.latency.p99);
+}
+
+#[test]
+fn who_is_turned_away_and_comes_again_has_waited_since_the_first_try() {
+    let turned_away = Mutex::new(2);
+    let server = Server::open(move |_| {
+        let mut turned_away = turned_away.lock().unwrap();
+        let status = if *turned_away > 0 { 503 } else { 200 };
+        *turned_away -= i32::from(status == 503);
+        (status, Vec::new(), json!({}))
+    });
+    let rules = "retry = { on = [\"503\"], most = 5, wait = \"100ms\" }";
+    let told = asked(&server, rules, "mode = \"closed\"\nclients = 1\nduration = \"5s\"\nflows = 1");
+    let outcome = |name: &str| told.steps[0].outcomes.iter().find(|known| known.outcome == name).unwrap();
+    assert_eq!((outcome("503").count, outcome("200").count), (2, 1), "{told}");
+    assert!(outcome("200").latency.max >= 200_000, "{told}");
+    assert!(told.load.lateness.percentiles.max < 100_000, "the generator was on time: {told}");
 }

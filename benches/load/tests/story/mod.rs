@@ -115,6 +115,7 @@ impl Teller {
     fn request(&mut self, step: StepId, outcome: Outcome<'_>, (intended, late, latency): (f64, f64, f64)) {
         let times = Times {
             intended: self.at(intended),
+            due: self.at(intended),
             sent: self.at(intended + late),
             finished: self.at(intended + late + latency),
         };
