@@ -252,14 +252,21 @@ fn hand_out(summary: &Summary, out: &Out) -> Result<ExitCode> {
     if std::io::stderr().is_terminal() {
         eprintln!();
     }
-    print(&summary.to_string())?;
-    if let Some(path) = &out.json {
-        write(path, &summary.to_json())?;
+    // What cannot be written takes nothing from the rest, nor from the verdict.
+    let page = || html::page(summary).context("the page");
+    let results = [
+        print(&summary.to_string()).map(|_| ()),
+        out.json.as_deref().map_or(Ok(()), |path| write(path, &summary.to_json())),
+        out.html.as_deref().map_or(Ok(()), |path| write(path, &page()?)),
+    ];
+    let mut failed = false;
+    for error in results.into_iter().filter_map(Result::err) {
+        // Nobody may listen there either.
+        let _closed = writeln!(std::io::stderr(), "relampago: {error:#}");
+        failed = true;
     }
-    if let Some(path) = &out.html {
-        write(path, &html::page(summary)?)?;
-    }
-    Ok(ExitCode::from(summary.exit() as u8))
+    let verdict = summary.exit() as u8;
+    Ok(ExitCode::from(if failed && verdict == 0 { 1 } else { verdict }))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Flows a second; no generator starts as many.
+const MOST_RATE: f64 = 1e6;
+
 /// A rate at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
@@ -38,8 +41,8 @@ impl Curve {
         if points.windows(2).any(|pair| pair[1].at < pair[0].at) {
             return Err("the points of a curve come in order of time".to_owned());
         }
-        if points.iter().any(|point| !point.rate.is_finite() || point.rate < 0.0) {
-            return Err("a rate is a number of flows a second, not below 0".to_owned());
+        if points.iter().any(|point| !(0.0..=MOST_RATE).contains(&point.rate)) {
+            return Err(format!("a rate is a number of flows a second, from 0 to {MOST_RATE}"));
         }
         let mut due = vec![0.0];
         for pair in points.windows(2) {
@@ -133,7 +136,7 @@ mod tests {
             (&[(1, 1.0), (2, 1.0)], "a curve begins at 0s"),
             (&[(0, 1.0)], "a curve takes longer than no time"),
             (&[(0, 1.0), (5, 1.0), (4, 1.0)], "the points of a curve come in order of time"),
-            (&[(0, 1.0), (5, -1.0)], "a rate is a number of flows a second, not below 0"),
+            (&[(0, 1.0), (5, -1.0)], "a rate is a number of flows a second, from 0 to 1000000"),
             (&[(0, 0.0), (5, 0.0)], "no flow ever starts on this curve"),
         ] {
             assert_eq!(curve(points).unwrap_err(), expected);

@@ -1,5 +1,6 @@
 //! A scenario that was read and found right.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::answer::{Pattern, Place};
@@ -267,6 +268,9 @@ pub enum Shape {
     },
 }
 
+/// What the rates and moments of a plan may be multiplied by.
+const FACTORS: RangeInclusive<f64> = 0.001..=1000.0;
+
 impl Load {
     /// How long flows start, without the warm-up.
     pub fn duration(&self) -> Duration {
@@ -281,6 +285,9 @@ impl Load {
     /// # Errors
     /// If no load is left.
     pub fn scaled(&self, rates: f64, times: f64) -> Result<Self, String> {
+        if [rates, times].iter().any(|factor| !FACTORS.contains(factor)) {
+            return Err(format!("a plan is scaled by {} to {}", FACTORS.start(), FACTORS.end()));
+        }
         let shape = match &self.shape {
             Shape::Open { arrivals, curve } => {
                 Shape::Open { arrivals: *arrivals, curve: curve.scaled(rates, times)? }
@@ -350,4 +357,26 @@ pub enum Audit {
         /// How long they may fail before they have failed.
         patience: Duration,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_plan_is_scaled_by_sensible_factors() {
+        let curve = Curve::flat(10.0, Duration::from_secs(4)).unwrap();
+        let shape = Shape::Open { arrivals: Arrivals::Constant, curve };
+        let load = Load { shape, connections: 1, warm_up: Duration::ZERO, drain: Duration::ZERO };
+        let scaled = load.scaled(2.0, 0.5).unwrap();
+        assert_eq!(scaled.duration(), Duration::from_secs(2));
+        for (rates, times) in
+            [(f64::NAN, 1.0), (1.0, f64::NAN), (1.0, 1e300), (f64::INFINITY, 1.0), (-1.0, 1.0), (1.0, 0.0)]
+        {
+            assert!(load.scaled(rates, times).is_err(), "{rates} {times}");
+        }
+        assert!(Curve::flat(1e12, Duration::from_secs(1)).is_err());
+    }
 }

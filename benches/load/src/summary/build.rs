@@ -61,7 +61,10 @@ impl Verdict {
         let audit = checks.map(|check| format!("audit failed: {}: {}", check.name, check.detail));
         let missed = summary.thresholds.iter().filter(|threshold| !threshold.passed).map(Threshold::failure);
         let invalid = summary.load.invalid_reasons.iter().map(|reason| format!("invalid: {reason}"));
-        let failures: Vec<String> = audit.chain(invalid).chain(missed).collect();
+        let all = &summary.all;
+        let idle =
+            (all.count > 0 && all.ok == 0).then(|| format!("none of {} requests was a success", all.count));
+        let failures: Vec<String> = audit.chain(invalid).chain(idle).chain(missed).collect();
         Self { passed: failures.is_empty() && summary.load.valid, failures }
     }
 }

@@ -92,3 +92,11 @@ fn who_is_turned_away_and_comes_again_has_waited_since_the_first_try() {
     assert!(outcome("200").latency.max >= 200_000, "{told}");
     assert!(told.load.lateness.percentiles.max < 100_000, "the generator was on time: {told}");
 }
+
+#[test]
+fn a_run_in_which_nothing_succeeds_has_not_passed() {
+    let server = Server::open(|_| (422, Vec::new(), json!({})));
+    let told = loaded(&server, "mode = \"closed\"\nclients = 1\nduration = \"5s\"\nflows = 3");
+    assert_eq!(told.headline(), "FAILED: stall: none of 3 requests was a success", "{told}");
+    assert_eq!(told.exit() as u8, 5);
+}
