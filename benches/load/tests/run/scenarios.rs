@@ -58,7 +58,7 @@ fn faults_name_their_line_and_what_would_be_right() {
         ("{{key}}", "{{index}}", "shop.toml:15: `index` counts only where a step has `repeat`"),
         ("\"buy\"", "\"buy it\"", "shop.toml:13: `buy it` is no name of a step"),
         ("\"1s\"", "\"1 day\"", "shop.toml:19: `1 day` is no duration; say `250ms`, `5s`, `2m` or `1h`"),
-        ("rate = 10", "rate = -1", "shop.toml:16: a rate is a number of flows a second, not below 0"),
+        ("rate = 10", "rate = -1", "shop.toml:16: a rate is a number of flows a second, from 0 to 1000000"),
         ("rate = 10\n", "", "shop.toml:16: mode `open` has either `rate` and `duration`, or `curve`"),
         ("\"uuid\"", "\"guid\"", "unknown variant `guid`, expected one of `uuid`"),
         ("request =", "requset =", "unknown field `requset`, expected one of"),
