@@ -1,6 +1,8 @@
 //! Group commit: one per partition. Takes events in the order in which they are submitted, writes what has
 //! come together with one wait for the disk, and lets go what waited for it.
 
+mod load;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,17 +10,19 @@ use std::time::{Duration, Instant};
 use metrics::{Histogram, histogram};
 use relampago_actors::Sequence;
 use relampago_snapshots::{Batch, Journal, StorageError};
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::oneshot;
 
 use crate::api::{AskError, Commit};
 use crate::failure::Failure;
 use crate::reply::{Admitted, Asker, Held, Verdict};
 use crate::sync::{AtomicU64, Condvar, Mutex};
+use load::Load;
 
 /// When a batch is closed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gather {
-    /// At the latest so long after its first event.
+    /// At the latest so long after its first event; the busier the workers are, the nearer to it.
     pub(crate) longest: Duration,
     /// As soon as so many percent of the commands that are about wait for it.
     pub(crate) percent: usize,
@@ -37,6 +41,8 @@ pub(crate) struct Committer {
     admitted: Arc<Admitted>,
     failure: Arc<Failure>,
     commits: Histogram,
+    /// Of the runtime that it was made in.
+    workers: Option<RuntimeMetrics>,
 }
 
 #[derive(Default)]
@@ -81,6 +87,7 @@ impl Committer {
             admitted,
             failure,
             commits: histogram!("relampago_journal_commit_seconds"),
+            workers: Handle::try_current().ok().map(|runtime| runtime.metrics()),
         }
     }
 
@@ -183,7 +190,8 @@ impl Committer {
     /// The committer's thread: until [`Committer::close`], or until the journal fails.
     pub(crate) fn run(&self, journal: &dyn Journal) {
         let mut released = Vec::new();
-        while let Some(batch) = self.collect() {
+        let mut load = Load::new(self.workers.clone());
+        while let Some(batch) = self.collect(&mut load) {
             let (last, began) = (batch.last(), Instant::now());
             #[cfg(any(test, feature = "injection"))]
             crate::injection::fall(crate::injection::At::Appending, None);
@@ -199,7 +207,7 @@ impl Committer {
     }
 
     /// The next batch; `None` once closed and empty.
-    fn collect(&self) -> Option<Batch> {
+    fn collect(&self, load: &mut Load) -> Option<Batch> {
         let mut queue = self.queue.lock();
         let since = loop {
             match queue.since {
@@ -208,7 +216,7 @@ impl Committer {
                 None => self.wake.wait(&mut queue),
             }
         };
-        let until = since + self.gather.longest;
+        let until = since + self.gather.longest.mul_f64(load.patience(since));
         while !queue.closed && !self.enough(&queue) {
             if self.wake.wait_until(&mut queue, until).timed_out() {
                 break;
