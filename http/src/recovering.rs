@@ -22,13 +22,20 @@ use crate::trace::{self, TraceId};
 /// Connections at once: they are short, and whoever finds no room waits in the listen queue.
 const MOST: usize = 64;
 
-/// Answers everybody until the engine is there; gives what became of it.
+/// Whoever comes meanwhile waits in the listen queue: most starts are over by then, and nobody need try again.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
+/// Answers everybody who waits longer than `grace` until the engine is there; gives what became of it.
 pub(crate) async fn until<T>(
     listener: &TcpListener,
+    grace: Duration,
     patience: Duration,
     started: impl Future<Output = T>,
 ) -> T {
     let mut started = pin!(started);
+    if let Ok(started) = timeout(grace, &mut started).await {
+        return started;
+    }
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -92,6 +99,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_is_sent_away_by_a_start_that_is_soon_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut waiting = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        waiting.write_all(b"GET /readyz HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
+        let started = tokio::task::yield_now();
+        until(&listener, Duration::from_secs(10), Duration::from_secs(10), started).await;
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4];
+        accepted.read_exact(&mut request).await.unwrap();
+        assert_eq!(&request, b"GET ");
+    }
+
+    #[tokio::test]
     async fn the_process_lives_and_takes_no_work() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -102,7 +122,7 @@ mod tests {
             answers
         };
         let (started, [alive, ready]) =
-            tokio::join!(until(&listener, Duration::from_secs(10), started), asking);
+            tokio::join!(until(&listener, Duration::ZERO, Duration::from_secs(10), started), asking);
         assert_eq!(started, Ok(7));
         assert!(alive.starts_with("HTTP/1.1 200 OK") && alive.ends_with("ok\n"), "{alive}");
         assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("\"code\":\"not_ready\""), "{ready}");

@@ -78,7 +78,8 @@ async fn serve(settings: &Settings) -> Result<()> {
     let listener = listen(settings.server.addr)?;
     let address = listener.local_addr().context("cannot tell the address")?;
     tracing::info!(%address, "recovering");
-    let started = recovering::until(&listener, settings.server.header_read_timeout, Engine::start(settings));
+    let patience = settings.server.header_read_timeout;
+    let started = recovering::until(&listener, recovering::GRACE, patience, Engine::start(settings));
     // The engine's errors name their causes themselves.
     let engine = started.await.map_err(|error| anyhow!("cannot start the engine: {error}"))?;
     let admin = admin_key(settings)?;
