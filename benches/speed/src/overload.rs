@@ -38,6 +38,9 @@ pub struct Options {
     /// A fifth of everything, for a look whether it holds at all.
     #[arg(long)]
     quick: bool,
+    /// Only this part: flood, holders or crowd.
+    #[arg(long)]
+    only: Option<Part>,
     /// Seconds of one measurement.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
@@ -46,7 +49,22 @@ pub struct Options {
     bench: bool,
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// More than can be served.
+    Flood,
+    /// Idle and slow connections.
+    Holders,
+    /// One sku that thousands want.
+    Crowd,
+}
+
 impl Options {
+    fn includes(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+
     fn length(&self) -> Duration {
         Duration::from_secs(if self.quick { self.seconds.div_ceil(5) } else { self.seconds })
     }
@@ -64,11 +82,17 @@ impl Options {
 pub fn run(options: &Options, scratch: &Path) -> Result<(), SpeedError> {
     let stage = Stage::of_engine(scratch)?;
     let mut table = Table::default();
-    for goods in Goods::ALL {
-        flood(&stage, options, goods, &mut table)?;
+    if options.includes(Part::Flood) {
+        for goods in Goods::ALL {
+            flood(&stage, options, goods, &mut table)?;
+        }
     }
-    holders(&stage, options, &mut table)?;
-    crowd(&stage, options, &mut table)?;
+    if options.includes(Part::Holders) {
+        holders(&stage, options, &mut table)?;
+    }
+    if options.includes(Part::Crowd) {
+        crowd(&stage, options, &mut table)?;
+    }
     table.verdict()
 }
 

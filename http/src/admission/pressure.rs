@@ -18,6 +18,8 @@ use super::{Admission, Counts};
 const GOAL: Duration = Duration::from_millis(500);
 /// How long cores are busy without a rest before more is asked for than can be done.
 const WINDOW: Duration = Duration::from_millis(100);
+/// What was done in so long tells what can be done, though for a moment the cores have had other work than requests.
+const MEMORY: Duration = Duration::from_secs(1);
 /// How often all of it is looked at.
 const TICK: Duration = Duration::from_millis(25);
 /// So many may always be worked on, unless the settings allow less.
@@ -38,7 +40,7 @@ struct Look {
     rests: u64,
 }
 
-/// The looks of the last [`WINDOW`], and what follows from them.
+/// The looks of the last [`MEMORY`], and what follows from them.
 #[derive(Debug)]
 struct Pressure {
     looks: VecDeque<Look>,
@@ -53,18 +55,26 @@ impl Pressure {
 
     /// How many requests may be worked on from now on.
     fn next(&mut self, now: Look) -> usize {
-        while self.looks.get(1).is_some_and(|second| now.at - second.at >= WINDOW) {
+        while self.looks.get(1).is_some_and(|second| now.at - second.at >= MEMORY) {
             self.looks.pop_front();
         }
-        let goal = self.looks.front().and_then(|first| goal(first, &now));
-        self.looks.push_back(now);
         let taken = now.counts.taken;
-        let most = match goal {
+        let most = match self.goal(&now) {
             Some(goal) if taken > goal => goal.max(scaled(self.most.min(taken), DOWN)).max(FEWEST),
             _ => scaled(self.most, UP) + FEW,
         };
+        self.looks.push_back(now);
         self.most = most.min(self.ceiling);
         self.most
+    }
+
+    /// How many are done within [`GOAL`], lately or in all that is remembered, if cores have had no rest for a
+    /// [`WINDOW`].
+    fn goal(&self, now: &Look) -> Option<usize> {
+        let late = self.looks.iter().rev().find(|look| now.at - look.at >= WINDOW)?;
+        let early = self.looks.front()?;
+        let is_busy = now.rests == late.rests;
+        is_busy.then(|| done_in_time(late, now).max(done_in_time(early, now)))
     }
 }
 
@@ -72,14 +82,10 @@ fn scaled(count: usize, by: f64) -> usize {
     (count as f64 * by) as usize
 }
 
-/// How many are done within [`GOAL`], if cores have had no rest between two looks that are a [`WINDOW`] apart.
-fn goal(first: &Look, now: &Look) -> Option<usize> {
-    let between = now.at - first.at;
-    if between < WINDOW || now.rests > first.rests {
-        return None;
-    }
+/// How many are done within [`GOAL`], going by what was done between two looks.
+fn done_in_time(first: &Look, now: &Look) -> usize {
     let done = now.counts.done.wrapping_sub(first.counts.done);
-    Some((f64::from(done) * GOAL.as_secs_f64() / between.as_secs_f64()) as usize)
+    (f64::from(done) * GOAL.as_secs_f64() / (now.at - first.at).as_secs_f64()) as usize
 }
 
 /// Adapts the limit to what is done, and tells of refusals, for as long as it is polled.
@@ -165,6 +171,13 @@ mod tests {
         let mut pressure = Pressure::new(4_096);
         assert_eq!(limit(&mut pressure, LONG, 10, 5, true), 4_096);
         assert_eq!(limit(&mut pressure, WINDOW, 40_000, 4_000, false), 4_096);
+    }
+
+    #[test]
+    fn a_pause_in_what_is_done_is_borne() {
+        let mut pressure = Pressure::new(4_096);
+        assert_eq!(limit(&mut pressure, LONG, 600, 100, true), 4_096);
+        assert_eq!(limit(&mut pressure, Duration::from_millis(300), 0, 180, false), 4_096);
     }
 
     #[test]
