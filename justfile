@@ -59,7 +59,7 @@ models:
 alerts:
     cd config && promtool check rules alerts.yml && promtool test rules alerts_test.yml
 
-# More than the engine can serve, and clients that only hold connections: `just overload --quick`.
+# More than the engine can serve, and clients that only hold connections: `just overload --quick`, `--only flood`.
 overload *ARGS:
     cargo bench -p relampago-benches --bench overload -- {{ ARGS }}
 

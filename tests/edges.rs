@@ -40,6 +40,26 @@ async fn half_sent_bodies_keep_nobody_out() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_no_answer_is_let_go() {
+    let shop = Shop::open(&[("SERVER__KEEP_ALIVE_TIMEOUT", "1s")]).await;
+    let mut guest = shop.guest();
+    let mut connections = async |count: usize| {
+        let gauge = format!("http_connections {count}\n");
+        eventually(&gauge, async || {
+            let metrics = send(&mut guest, Request::get("/metrics")).await;
+            String::from_utf8_lossy(&metrics.body).contains(&gauge).then_some(())
+        })
+        .await;
+    };
+    let mut stream = TcpStream::connect(shop.address()).await.unwrap();
+    connections(2).await;
+    // Answers of many times what the kernel holds for a connection.
+    let asked = "GET /openapi.json HTTP/1.1\r\nHost: shop\r\n\r\n".repeat(1_000);
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    connections(1).await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_before_the_route_is_a_problem() {
     let shop = Shop::open(&[]).await;
     let mut guest = shop.guest();

@@ -1,11 +1,13 @@
 //! More than the server can serve, without a clock: `cargo bench -p relampago-benches --bench overload` has the figures.
 
+use std::fs;
+
 use relampago_load::Request;
 use tokio::task::JoinSet;
 
 use crate::api::{expect, key, problem, product, purchase, send, units};
 use crate::failing_disk::Faults;
-use crate::support::Shop;
+use crate::support::{Shop, eventually};
 
 /// Requests that are worked on at once.
 const PLACES: &str = "8";
@@ -48,6 +50,11 @@ async fn who_finds_no_place_is_told_to_come_again_and_is_served_then() {
     let refused: usize = shopped.iter().map(|(_, refused, _)| refused).sum();
     println!("{refused} refusals, {} bought at once", shopped.iter().filter(|(.., bought)| *bought).count());
     assert!(refused > 0, "everybody found a place");
+    eventually("the log tells of the refusals together", async || {
+        let log = fs::read_to_string(shop.log()).expect("the server's log");
+        log.contains("overloaded: requests were refused").then_some(())
+    })
+    .await;
 
     faults.end();
     for (request, ..) in shopped {

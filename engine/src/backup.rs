@@ -94,7 +94,7 @@ impl Writer<'_> {
         let node = self.node;
         let _no_cuts = node.cutting.try_lock_for(PATIENCE).ok_or(BackupFailed::Busy)?;
         let live = node.journal.first();
-        let oldest = live - node.journal.stats().archived_events.min(live - 1);
+        let oldest = node.journal.stats().oldest_archived.map_or(live, |oldest| oldest.min(live));
         self.send(&Part::Begin(Begin {
             identity: node.origin.identity.clone(),
             taken_ms: node.clock.now(),

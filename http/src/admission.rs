@@ -1,15 +1,22 @@
 //! Admission: how many requests are worked on at once, and how many bodies are read meanwhile.
 //!
 //! A request takes its place only once it is here as a whole: a client that sends slowly, or stops half-way,
-//! holds a place among the arriving bodies and none among the requests that are worked on.
+//! holds a place among the arriving bodies and none among the requests that are worked on. How many of those there may
+//! be depends on how fast they are done: see [`pressure`].
+
+mod places;
+pub(crate) mod pressure;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
 use crate::error::Problem;
 use crate::metrics::{FrontMetrics, Refusal};
+
+use places::Places;
+pub(crate) use places::{Counts, Place};
 
 /// Bodies that may be arriving for each request that may be worked on.
 const ARRIVING_PER_IN_FLIGHT: usize = 4;
@@ -19,35 +26,26 @@ const ARRIVING_PER_IN_FLIGHT: usize = 4;
 pub(crate) struct Admission {
     in_flight: Arc<Places>,
     arriving: Arc<Places>,
+    /// The most places that there may be for requests.
+    ceiling: usize,
+    /// Requests that found no place.
+    turned_away: AtomicU64,
     draining: AtomicBool,
     drained: Notify,
     metrics: FrontMetrics,
 }
 
-#[derive(Debug)]
-struct Places {
-    most: usize,
-    taken: AtomicUsize,
-    gauge: ::metrics::Gauge,
-}
-
-/// A place, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<Places>);
-
 impl Admission {
     /// Places for `most` requests at once.
     pub(crate) fn new(most: usize) -> Self {
-        let metrics = FrontMetrics::new();
-        let places = |most, gauge: &::metrics::Gauge| {
-            Arc::new(Places { most, taken: AtomicUsize::new(0), gauge: gauge.clone() })
-        };
         Self {
-            in_flight: places(most, &metrics.in_flight),
-            arriving: places(most.saturating_mul(ARRIVING_PER_IN_FLIGHT), &metrics.arriving),
+            in_flight: Arc::new(Places::new(most)),
+            arriving: Arc::new(Places::new(most.saturating_mul(ARRIVING_PER_IN_FLIGHT))),
+            ceiling: most,
+            turned_away: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             drained: Notify::new(),
-            metrics,
+            metrics: FrontMetrics::new(),
         }
     }
 
@@ -91,9 +89,17 @@ impl Admission {
         self.metrics.refuse(why);
     }
 
-    /// How many requests are worked on, and how many may be.
+    /// How many requests are worked on, and how many may be now.
     pub(crate) fn in_flight(&self) -> (usize, usize) {
-        (self.in_flight.taken.load(Ordering::Relaxed), self.in_flight.most)
+        (self.in_flight.counts().taken, self.in_flight.most())
+    }
+
+    /// Brings those metrics up to date that are read rather than counted.
+    pub(crate) fn publish(&self) {
+        let (in_flight, limit) = self.in_flight();
+        self.metrics.in_flight.set(in_flight as f64);
+        self.metrics.limit.set(limit as f64);
+        self.metrics.arriving.set(self.arriving.counts().taken as f64);
     }
 
     fn place(&self, places: &Arc<Places>, full: Refusal) -> Result<Place, Problem> {
@@ -101,26 +107,11 @@ impl Admission {
             self.refuse(Refusal::ShuttingDown);
             return Err(Problem::shutting_down());
         }
-        Place::take(places).ok_or_else(|| {
+        places.take().ok_or_else(|| {
             self.refuse(full);
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
             Problem::overloaded()
         })
-    }
-}
-
-impl Place {
-    fn take(places: &Arc<Places>) -> Option<Self> {
-        let place = Self(Arc::clone(places));
-        places.gauge.increment(1.0);
-        // One too many gives its place back by being dropped.
-        (places.taken.fetch_add(1, Ordering::Relaxed) < places.most).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
-        self.0.gauge.decrement(1.0);
     }
 }
 

@@ -26,7 +26,7 @@ use tower::ServiceExt;
 
 use crate::access::bootstrap::AdminKey;
 use crate::access::gate::{Gate, GateError};
-use crate::admission::Admission;
+use crate::admission::{Admission, pressure};
 use crate::audited::Recorded;
 use crate::auth::{self, Access, Auth};
 use crate::error::{Kind, Problem};
@@ -150,6 +150,11 @@ impl Front {
     /// Counts a request that was refused before it was one.
     pub(crate) fn refuse(&self, why: Refusal) {
         self.app.admission.refuse(why);
+    }
+
+    /// Adapts to what is asked for how much is taken on at once, for as long as it is polled.
+    pub(crate) async fn adapt(&self) {
+        pressure::adapt(&self.app.admission).await;
     }
 
     /// From now on requests are refused; those in flight go on.

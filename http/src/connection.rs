@@ -78,7 +78,8 @@ impl LongWay {
         let Self { peer, front, gives_way } = self;
         let (patience, refusals) = (pace.patience, front.clone());
         let progress = Arc::new(Progress::new());
-        let stream = TokioIo::new(Refusing::new(stream, ahead, gives_way, Arc::clone(&progress)));
+        let stream =
+            TokioIo::new(Refusing::new(stream, ahead, gives_way, Arc::clone(&progress), patience.idle));
         let mut quiet = Quiet::new(patience, Arc::clone(&progress));
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             progress.has_head(request.body().is_end_stream());

@@ -187,7 +187,8 @@ impl Problem {
             Extra::Payment(view, _) => TraceId::of_entity(view.id),
             _ => trace,
         };
-        if kind.status.is_server_error() {
+        // Refusals for want of room are counted, and told of together: see `admission::pressure`.
+        if kind.status.is_server_error() && kind != Kind::OVERLOADED {
             tracing::warn!(code = kind.code, trace_id = %trace, detail = %self.0.detail, "request failed");
         }
         let mut response = Response::new(self.document(trace));

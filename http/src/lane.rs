@@ -95,6 +95,15 @@ impl Short {
         let began = Instant::now();
         let app = &self.app;
         let simple = head::read(bytes)?;
+        let trace = trace::told(simple.traceparent.and_then(TraceId::read));
+        // First of all: who finds no place costs no more than that.
+        let place = match app.admission.admit() {
+            Ok(place) => place,
+            Err(full) => {
+                let length = simple.length;
+                return Some((Err(full), self.taken(&simple, Id(0), trace, began), length));
+            }
+        };
         let caller = app.auth.known(simple.authorization, simple.api_key, &app.engine)?;
         permit(caller, PLACE.access).ok()?;
         let key = simple.idempotency_key.filter(|key| idempotency::is_good(key, caller))?;
@@ -104,27 +113,24 @@ impl Short {
         {
             return None;
         }
-        let trace = trace::told(simple.traceparent.and_then(TraceId::read));
-        let (id, asked) = match app.admission.admit() {
-            Err(full) => (Id(0), Err(full)),
-            Ok(place) => {
-                let (id, command) = checkout::at_once(&app.engine, caller, key, simple.body)?;
-                let (to, by, command) = (Address::order(id), caller.party(), Message::Order(command));
-                let asked =
-                    app.engine.begin_traced(to, by, command, trace.map(Into::into).unwrap_or_default());
-                (id, asked.map(|asked| (asked, place)).map_err(Problem::from))
-            }
-        };
-        let Simple { accept_language, request_id, length, .. } = simple;
-        let taken = Taken {
+        let (id, command) = checkout::at_once(&app.engine, caller, key, simple.body)?;
+        let (to, by, command) = (Address::order(id), caller.party(), Message::Order(command));
+        let asked = app.engine.begin_traced(to, by, command, trace.map(Into::into).unwrap_or_default());
+        let begun = asked.map(|asked| (asked, place)).map_err(Problem::from);
+        let length = simple.length;
+        Some((begun, self.taken(&simple, id, trace, began), length))
+    }
+
+    /// What the answer needs of a request.
+    fn taken(&self, simple: &Simple<'_>, id: Id, trace: Option<TraceId>, began: Instant) -> Taken {
+        Taken {
             id,
-            locale: locale::preferred_of(accept_language.into_iter(), app.locale),
-            request_id: request_id.filter(|given| is_request_id(given)).map(Into::into),
+            locale: locale::preferred_of(simple.accept_language.into_iter(), self.app.locale),
+            request_id: simple.request_id.filter(|given| is_request_id(given)).map(Into::into),
             trace,
             began,
             waited: Duration::ZERO,
-        };
-        Some((asked, taken, length))
+        }
     }
 
     /// Writes the answer to what was taken.

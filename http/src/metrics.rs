@@ -16,6 +16,7 @@ const REQUESTS: &str = "http_requests_total";
 const DURATION: &str = "http_request_duration_seconds";
 const REFUSED: &str = "http_requests_refused_total";
 const IN_FLIGHT: &str = "http_requests_in_flight";
+const LIMIT: &str = "http_requests_in_flight_limit";
 const ARRIVING: &str = "http_bodies_arriving";
 const CONNECTIONS: &str = "http_connections";
 const MOST_CONNECTIONS: &str = "http_connections_limit";
@@ -56,6 +57,7 @@ fn describe() {
     );
     describe_counter!(REFUSED, "Requests refused before any work of the engine, by reason.");
     describe_gauge!(IN_FLIGHT, "Requests being worked on.");
+    describe_gauge!(LIMIT, "Requests that may be worked on now; fewer while they take long.");
     describe_gauge!(ARRIVING, "Requests whose body is arriving.");
     describe_gauge!(CONNECTIONS, "Open connections.");
     describe_gauge!(MOST_CONNECTIONS, "Connections that may be open; more wait in the listen queue.");
@@ -144,6 +146,8 @@ impl Refusal {
 pub(crate) struct FrontMetrics {
     /// Requests being worked on.
     pub(crate) in_flight: Gauge,
+    /// Requests that may be worked on now.
+    pub(crate) limit: Gauge,
     /// Requests whose body is arriving.
     pub(crate) arriving: Gauge,
     refused: [Counter; Refusal::ALL.len()],
@@ -153,6 +157,7 @@ impl FrontMetrics {
     pub(crate) fn new() -> Self {
         Self {
             in_flight: gauge!(IN_FLIGHT),
+            limit: gauge!(LIMIT),
             arriving: gauge!(ARRIVING),
             refused: Refusal::ALL.map(|(_, reason)| counter!(REFUSED, "reason" => reason)),
         }

@@ -1,5 +1,6 @@
 //! While the engine recovers the port is open already: who asks learns that the process runs and takes no work yet.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -13,13 +14,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::error::{Kind, Problem};
 use crate::trace::{self, TraceId};
 
-/// Connections at once: they are short, and whoever finds no room waits in the listen queue.
+/// Connections at once: they are short, and whoever comes then takes the place of the one that is open the longest.
+/// So those who say nothing keep nobody waiting.
 const MOST: usize = 64;
 
 /// Whoever comes meanwhile waits in the listen queue: most starts are over by then, and nobody need try again.
@@ -37,6 +39,7 @@ pub(crate) async fn until<T>(
         return started;
     }
     let mut connections = JoinSet::new();
+    let mut by_age: VecDeque<AbortHandle> = VecDeque::with_capacity(MOST);
     loop {
         tokio::select! {
             biased;
@@ -45,11 +48,14 @@ pub(crate) async fn until<T>(
                 connections.detach_all();
                 return started;
             }
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MOST => {
+            Some(_) = connections.join_next() => by_age.retain(|connection| !connection.is_finished()),
+            accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
+                    if by_age.len() == MOST && let Some(oldest) = by_age.pop_front() {
+                        oldest.abort();
+                    }
                     // Whoever is slower than that is not answered.
-                    connections.spawn(timeout(patience, serve(stream)));
+                    by_age.push_back(connections.spawn(timeout(patience, serve(stream))));
                 }
             }
         }
@@ -89,6 +95,26 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_says_nothing_keeps_nobody_waiting() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (start, started) = oneshot::channel();
+        let asking = async move {
+            let mut silent = Vec::new();
+            for _ in 0..3 * MOST {
+                silent.push(TcpStream::connect(address).await.unwrap());
+            }
+            let alive = ask(address, "/livez").await;
+            start.send(()).unwrap();
+            alive
+        };
+        // Far longer than the test may take.
+        let patience = Duration::from_secs(600);
+        let (_, alive) = tokio::join!(until(&listener, patience, started), asking);
+        assert!(alive.starts_with("HTTP/1.1 200 OK"), "{alive}");
+    }
 
     async fn ask(address: std::net::SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();

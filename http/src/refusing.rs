@@ -1,16 +1,19 @@
-//! A connection on which refusals of unreadable requests are problems too, which notes how far requests are, and
-//! which keeps back those that go the short way.
+//! A connection on which refusals of unreadable requests are problems too, which notes how far requests are, which
+//! keeps back those that go the short way, and which ends when its client does not take what is written.
 //!
 //! What is not HTTP never reaches a handler: hyper answers it itself, with a bare status line. This stream knows
 //! such an answer by the request id that it lacks (every answer of ours has one) and writes a problem instead.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 use crate::error::{Kind, Problem};
 use crate::lane::{BEGINNING, LONGEST};
@@ -32,12 +35,23 @@ pub(crate) struct Refusing {
     taken: Vec<u8>,
     /// What is written instead of a bare refusal, and how much of it is.
     instead: Option<(Vec<u8>, usize)>,
+    /// How long a client may take nothing of what is written.
+    patience: Duration,
+    /// Runs while it does not.
+    stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl Refusing {
     /// On a stream of which the bytes `ahead` were read already.
-    pub(crate) fn new(stream: TcpStream, ahead: Vec<u8>, gives_way: bool, progress: Arc<Progress>) -> Self {
-        Self { stream, progress, ahead: (ahead, 0), gives_way, taken: Vec::new(), instead: None }
+    pub(crate) fn new(
+        stream: TcpStream,
+        ahead: Vec<u8>,
+        gives_way: bool,
+        progress: Arc<Progress>,
+        patience: Duration,
+    ) -> Self {
+        let (ahead, taken) = ((ahead, 0), Vec::new());
+        Self { stream, progress, ahead, gives_way, taken, instead: None, patience, stuck: None }
     }
 
     /// The stream, and what was kept back.
@@ -61,7 +75,8 @@ impl Refusing {
                 self.instead = None;
                 break;
             }
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[*written..]))? {
+            let more = Pin::new(&mut self.stream).poll_write(cx, &bytes[*written..]);
+            match ready!(in_time(&mut self.stuck, self.patience, cx, more))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 more => *written += more,
             }
@@ -112,7 +127,9 @@ impl AsyncWrite for Refusing {
             self.progress.has_answer();
             return Poll::Ready(Ok(buf.len()));
         }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let Self { stream, stuck, patience, .. } = &mut *self;
+        let written = Pin::new(stream).poll_write(cx, buf);
+        in_time(stuck, *patience, cx, written)
     }
 
     fn poll_write_vectored(
@@ -125,7 +142,9 @@ impl AsyncWrite for Refusing {
             return self.poll_write(cx, only);
         }
         ready!(self.poll_instead(cx))?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let Self { stream, stuck, patience, .. } = &mut *self;
+        let written = Pin::new(stream).poll_write_vectored(cx, bufs);
+        in_time(stuck, *patience, cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -143,6 +162,21 @@ impl AsyncWrite for Refusing {
         ready!(self.poll_instead(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
+}
+
+/// What came of a write; an error if the client has taken nothing for as long as it may.
+fn in_time(
+    stuck: &mut Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+    cx: &mut Context<'_>,
+    written: Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    if written.is_ready() {
+        *stuck = None;
+        return written;
+    }
+    let timer = stuck.get_or_insert_with(|| Box::pin(sleep(patience)));
+    timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// The problem that stands for what hyper is about to write, if that is a refusal of its own.
@@ -181,7 +215,23 @@ fn last_answer(kind: Kind, detail: &'static str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let progress = Arc::new(Progress::new());
+        let mut refusing = Refusing::new(stream, Vec::new(), false, progress, Duration::from_millis(50));
+        // More than the kernel holds for anybody.
+        let written = refusing.write_all(&vec![b'x'; 64 << 20]).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
 
     #[test]
     fn only_refusals_without_a_request_id_are_replaced() {

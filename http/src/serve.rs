@@ -88,6 +88,8 @@ async fn serve(settings: &Settings) -> Result<()> {
 
     let mut upkeep = JoinSet::new();
     upkeep.spawn(keep_up(metrics));
+    let adapting = front.clone();
+    upkeep.spawn(async move { adapting.adapt().await });
     let ended = Acceptor::new(settings, front.clone()).run(listener, stop, &engine).await;
     drop(upkeep);
     match ended {

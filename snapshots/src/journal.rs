@@ -193,7 +193,9 @@ pub struct JournalStats {
     pub wal_segments_used: u64,
     /// All log segments.
     pub wal_segments: u64,
-    /// Events in the archive.
+    /// The oldest event of the archive, if it has any.
+    pub oldest_archived: Option<Sequence>,
+    /// Events in the archive; after a crash the live journal may have some of them too.
     pub archived_events: u64,
     /// Compressed bytes in the archive.
     pub archived_bytes: u64,

@@ -182,6 +182,7 @@ impl Journal for MemoryJournal {
         let state = self.shared.state.lock();
         JournalStats {
             live_chunks: state.live.len() as u64,
+            oldest_archived: state.archive.first().map(|batch| batch.first),
             archived_events: state.archive.last().map_or(0, |batch| batch.last()),
             archived_bytes: state.archive.iter().map(|batch| batch.bytes.len() as u64).sum(),
             ..state.stats

@@ -22,6 +22,9 @@ use crate::{
     sled_db::SledDb,
 };
 
+/// How the folder of a copy is named; something random comes behind it.
+const COPY: &str = ".relampago-offline-";
+
 /// What is copied; the rest is read in place or is not ours.
 const COPIED: [&str; 5] = ["journal.mark", "snapshots.mark", "wal", "journal", "snapshots"];
 
@@ -46,6 +49,8 @@ pub struct Offline {
     dir: PathBuf,
     identity: Identity,
     copy: TempDir,
+    /// The lock of the copy: nobody takes it for a leftover.
+    _copying: File,
     /// Held while the copy is looked at: what is found is still so when it is reported.
     _lock: Option<File>,
 }
@@ -64,16 +69,15 @@ impl Offline {
             None => return Err(StorageError::NoData { path: dir }),
         };
         let room = scratch.or_else(|| dir.parent()).unwrap_or(&dir);
+        remove_leftovers(room);
         refuse_without_room(room, &dir)?;
-        let copy = tempfile::Builder::new()
-            .prefix(".relampago-offline-")
-            .tempdir_in(room)
-            .map_err(StorageError::io("create a scratch folder in", room))?;
+        let (copy, copying) =
+            folder_for_copy(room).map_err(StorageError::io("create a scratch folder in", room))?;
         for name in COPIED {
             copy_all(&dir.join(name), &copy.path().join(name))?;
         }
         link_archive(&dir.join("archive"), &copy.path().join("archive"))?;
-        Ok(Self { dir, identity, copy, _lock: lock })
+        Ok(Self { dir, identity, copy, _copying: copying, _lock: lock })
     }
 
     /// Which journal it is.
@@ -130,6 +134,37 @@ impl Offline {
     pub fn in_place(&self, error: &dyn std::fmt::Display) -> String {
         let (copy, own) = (self.copy.path().display().to_string(), self.dir.display().to_string());
         error.to_string().replace(&copy, &own)
+    }
+}
+
+/// Makes the folder of a copy and locks it.
+fn folder_for_copy(room: &Path) -> io::Result<(TempDir, File)> {
+    loop {
+        let folder = tempfile::Builder::new().prefix(COPY).tempdir_in(room)?;
+        match File::open(folder.path()) {
+            Ok(lock) if lock.try_lock().is_ok() && folder.path().exists() => return Ok((folder, lock)),
+            // Somebody took it for a leftover before it was locked.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Removes the copies that were left behind by processes that were killed: nobody holds their lock. One that cannot be
+/// removed is let be.
+fn remove_leftovers(room: &Path) {
+    for entry in fs::read_dir(room).into_iter().flatten().flatten() {
+        let is_copy = entry.file_name().to_string_lossy().starts_with(COPY)
+            && entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_copy {
+            continue;
+        }
+        if let Ok(folder) = File::open(entry.path())
+            && folder.try_lock().is_ok()
+        {
+            let _let_be = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -211,4 +246,26 @@ fn link_archive(from: &Path, to: &Path) -> Result<(), StorageError> {
 /// The segment size that the database in `dir` was created with.
 fn segment_bytes(dir: &Path) -> usize {
     SledDb::created_with(dir).unwrap_or(USUAL_SLED_SEGMENT_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn copies_of_those_who_were_killed_are_removed() {
+        let room = tempfile::tempdir().unwrap();
+        let left = room.path().join(format!("{COPY}left"));
+        fs::create_dir_all(left.join("wal")).unwrap();
+        symlink(room.path(), left.join("archive")).unwrap();
+        let other = room.path().join("other");
+        fs::create_dir(&other).unwrap();
+        let (copy, lock) = folder_for_copy(room.path()).unwrap();
+        remove_leftovers(room.path());
+        assert_eq!((left.exists(), other.exists(), copy.path().exists()), (false, true, true));
+        drop(lock);
+        remove_leftovers(room.path());
+        assert!(!copy.path().exists());
+    }
 }

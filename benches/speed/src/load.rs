@@ -153,7 +153,7 @@ impl Load {
 
     fn drive(&mut self, done: impl Fn(&Self, Instant) -> bool) -> io::Result<Outcome> {
         let mut outcome = Outcome::default();
-        let (started, cpu) = (Instant::now(), own_cpu());
+        let (started, cpu, begun) = (Instant::now(), own_cpu(), self.begun);
         let (mut now, mut last_answer) = (started, started);
         loop {
             self.begin_due(now)?;
@@ -172,6 +172,7 @@ impl Load {
             now = Instant::now();
         }
         outcome.elapsed = started.elapsed();
+        outcome.begun = self.begun - begun;
         outcome.generator_cpu = own_cpu().saturating_sub(cpu);
         Ok(outcome)
     }

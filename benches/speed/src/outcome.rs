@@ -13,6 +13,8 @@ const LONGEST_US: u64 = 60_000_000;
 pub struct Outcome {
     /// How many by HTTP status.
     pub statuses: BTreeMap<u16, u64>,
+    /// Units of work that began.
+    pub begun: u64,
     /// Refusals for now that do not say for how long.
     pub blunt: u64,
     /// How long it took.
@@ -30,7 +32,7 @@ impl Default for Outcome {
         let latencies = Histogram::new_with_max(LONGEST_US, 3).expect("a histogram");
         let (elapsed, generator_cpu) = Default::default();
         let served = latencies.clone();
-        Self { statuses: BTreeMap::new(), blunt: 0, elapsed, generator_cpu, latencies, served }
+        Self { statuses: BTreeMap::new(), begun: 0, blunt: 0, elapsed, generator_cpu, latencies, served }
     }
 }
 
@@ -49,6 +51,7 @@ impl Outcome {
         for (status, count) in &later.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
+        self.begun += later.begun;
         self.blunt += later.blunt;
         self.elapsed += later.elapsed;
         self.generator_cpu += later.generator_cpu;

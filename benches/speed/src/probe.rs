@@ -206,7 +206,21 @@ fn books_agree(postgres: &Postgres) -> Result<(), SpeedError> {
 /// # Errors
 /// If a server refuses one.
 pub fn add_products(server: &Server, first: u64, count: u64, units: u32) -> Result<(), SpeedError> {
-    let body = format!(r#"{{"name":"Item","sku":"SKU-{{sku}}","price":"19.99","stock_quantity":{units}}}"#);
+    add_products_as(server, "SKU-{sku}", first, count, units)
+}
+
+/// As [`add_products`], with skus of this form: `{sku}` stands for the number.
+///
+/// # Errors
+/// If a server refuses one.
+pub fn add_products_as(
+    server: &Server,
+    sku: &str,
+    first: u64,
+    count: u64,
+    units: u32,
+) -> Result<(), SpeedError> {
+    let body = format!(r#"{{"name":"Item","sku":"{sku}","price":"19.99","stock_quantity":{units}}}"#);
     let steps = vec![Template::post("/api/v1/products", &body)];
     let scenario = Scenario { steps, skus: Skus::From(first) };
     let outcome = Load::connect(server.address(), &scenario, WORKERS, Pace::Closed)?.run(count)?;

@@ -32,6 +32,18 @@ pub(crate) struct Ring {
     /// good; replacing it by hand ends all of that at once.
     #[serde(with = "as_base64")]
     pub(crate) mac: Secret,
+    /// Over everything else, so that a flipped bit is noticed. Older files have none, and who changes a ring by hand
+    /// leaves it out.
+    #[serde(skip_serializing)]
+    checksum: Option<String>,
+}
+
+/// A ring with its checksum, as it is stored.
+#[derive(Serialize)]
+struct Checked<'a> {
+    #[serde(flatten)]
+    ring: &'a Ring,
+    checksum: &'a str,
 }
 
 /// A master key.
@@ -59,7 +71,8 @@ pub(crate) struct SigningEntry {
 impl Ring {
     /// A new ring with one key of each sort.
     pub(crate) fn new(now: Millis) -> Result<Self, KeysError> {
-        let mut ring = Self { masters: Vec::new(), signing: Vec::new(), mac: Secret::random()? };
+        let mut ring =
+            Self { masters: Vec::new(), signing: Vec::new(), mac: Secret::random()?, checksum: None };
         ring.add_master(now)?;
         ring.add_signing(now)?;
         Ok(ring)
@@ -72,7 +85,16 @@ impl Ring {
         };
         let text = read_private(&file, path)?;
         let ring: Self = serde_json::from_slice(&text).map_err(|error| malformed(path, &error))?;
-        match ring.problem() {
+        let is_whole = match &ring.checksum {
+            Some(checksum) => *checksum == ring.digest(path)?,
+            None => true,
+        };
+        let problem = if is_whole {
+            ring.problem()
+        } else {
+            Some("its checksum does not match; whoever changes it by hand leaves that out")
+        };
+        match problem {
             None => Ok(Some(ring)),
             Some(problem) => Err(KeysError::RingMalformed { ring: path.to_owned(), problem, line: 0 }),
         }
@@ -80,12 +102,23 @@ impl Ring {
 
     /// Stores the ring durably under `path`, and overwrites what stood there.
     pub(crate) fn store(&self, path: &Path) -> Result<(), KeysError> {
+        let checksum = self.digest(path)?;
+        files::replace(path, &self.text(&Checked { ring: self, checksum: &checksum }, path)?)
+    }
+
+    /// The ring, or more than it, as JSON.
+    fn text(&self, what: &impl Serialize, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
         let entries = self.masters.len() + self.signing.len();
         let mut text = Zeroizing::new(Vec::with_capacity((entries + 2) * ENTRY_ROOM));
-        serde_json::to_writer_pretty(&mut *text, self)
+        serde_json::to_writer_pretty(&mut *text, what)
             .map_err(|error| KeysError::io("write", path)(error.into()))?;
         text.push(b'\n');
-        files::replace(path, &text)
+        Ok(text)
+    }
+
+    /// The checksum of all that the ring says, as hex.
+    fn digest(&self, path: &Path) -> Result<String, KeysError> {
+        Ok(blake3::hash(&self.text(self, path)?).to_hex().to_string())
     }
 
     /// Adds a master key; answers its id.

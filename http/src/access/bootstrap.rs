@@ -12,6 +12,8 @@ const KEY_FILE: &str = "admin-key.blake3";
 const KEY_PREFIX: &str = "rk_";
 /// Characters of a made key behind its prefix: 258 bits.
 const KEY_LENGTH: usize = 43;
+/// Characters of a checksum.
+const CHECKSUM_LENGTH: usize = 16;
 
 /// How the admin key came to be.
 #[derive(Debug)]
@@ -33,10 +35,9 @@ impl AdminKey {
     /// # Errors
     /// If the digest cannot be read or stored.
     pub fn kept_in(folder: &Path) -> io::Result<Self> {
-        match fs::read_to_string(folder.join(KEY_FILE)) {
-            Ok(text) => blake3::Hash::from_hex(text.trim())
-                .map(Self::Known)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{KEY_FILE}: {error}"))),
+        let path = folder.join(KEY_FILE);
+        match fs::read(&path) {
+            Ok(bytes) => parse(&bytes).map(Self::Known).ok_or_else(|| damaged(&path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = fresh_key()?;
                 let digest = digest(&key);
@@ -68,11 +69,35 @@ fn fresh_key() -> io::Result<Secret> {
     Ok(Secret::new(KEY_PREFIX.chars().chain(letters).collect::<String>()))
 }
 
+/// The digest in a file: as hex, and behind it its checksum, which older files do not have.
+fn parse(bytes: &[u8]) -> Option<blake3::Hash> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut words = text.split_ascii_whitespace();
+    let digest = blake3::Hash::from_hex(words.next()?).ok()?;
+    let is_whole = words.next().is_none_or(|found| found == checksum(&digest));
+    (is_whole && words.next().is_none()).then_some(digest)
+}
+
+/// Of a digest, as hex: a flipped bit in it would be another key's digest.
+fn checksum(digest: &blake3::Hash) -> String {
+    let mut text = blake3::hash(digest.as_bytes()).to_hex().to_string();
+    text.truncate(CHECKSUM_LENGTH);
+    text
+}
+
+fn damaged(path: &Path) -> io::Error {
+    let problem = format!(
+        "{} is damaged; restore it from its backup, or remove it: a new key is made then, and the old one is void",
+        path.display()
+    );
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
 /// Writes the digest aside, then puts it in its place: a crash leaves the whole of it or nothing.
 fn store(folder: &Path, digest: &blake3::Hash) -> io::Result<()> {
     let aside = folder.join(format!("{KEY_FILE}.new"));
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    writeln!(file, "{}", digest.to_hex())?;
+    writeln!(file, "{} {}", digest.to_hex(), checksum(digest))?;
     file.sync_all()?;
     fs::rename(&aside, folder.join(KEY_FILE))?;
     File::open(folder)?.sync_all()
@@ -97,5 +122,24 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let AdminKey::Known(known) = AdminKey::kept_in(folder.path()).unwrap() else { panic!("made twice") };
         assert_eq!((known, AdminKey::set(&key).digest()), (made, made));
+    }
+    #[test]
+    fn a_flipped_bit_is_named_and_older_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = AdminKey::kept_in(folder.path()).unwrap().digest();
+        let path = folder.path().join(KEY_FILE);
+        let whole = fs::read(&path).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bytes).unwrap();
+            match AdminKey::kept_in(folder.path()) {
+                // Another space, or a capital, says the same.
+                Ok(key) => assert_eq!(key.digest(), made, "bit {bit}"),
+                Err(error) => assert!(error.to_string().contains(KEY_FILE), "{error}"),
+            }
+        }
+        fs::write(&path, format!("{}\n", made.to_hex())).unwrap();
+        assert_eq!(AdminKey::kept_in(folder.path()).unwrap().digest(), made);
     }
 }

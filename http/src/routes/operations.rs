@@ -117,6 +117,7 @@ pub(crate) async fn health(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn metrics(call: Call) -> Result<Response, Problem> {
     let ready = !call.app.admission.is_draining() && Checks::of(&call.app).is_ready();
     figures::publish(ready, checks::disk_free(&call.app.data));
+    call.app.admission.publish();
     call.engine().publish_metrics();
     Ok(text(call.app.metrics.render(), PROMETHEUS))
 }

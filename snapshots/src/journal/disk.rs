@@ -243,6 +243,7 @@ impl Journal for DiskJournal {
             live_chunks: self.shared.chunks.len() as u64,
             wal_segments_used,
             wal_segments,
+            oldest_archived: self.archive.bounds().map(|bounds| *bounds.start()),
             archived_events,
             archived_bytes,
             direct_io: self.direct_io,

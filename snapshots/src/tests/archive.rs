@@ -66,6 +66,24 @@ fn retention_deletes_the_oldest_files_and_replay_says_so() {
         panic!("the oldest events are gone")
     };
     expect(&journal, oldest..=1000);
+    assert_eq!(journal.stats().oldest_archived, Some(oldest));
+}
+
+/// A crash may leave a file that ends amid the live journal: how many events there are does not tell where they begin.
+#[test]
+fn the_oldest_event_is_known_where_archive_and_journal_overlap() {
+    let dir = tempfile::tempdir().unwrap();
+    cut(dir.path());
+    let first = open(dir.path(), NEVER).0.first();
+    let overlapping = first - 10..=first + 5;
+    let archive = Archive::with_retention(&crate::disk::Disk::default(), dir.path(), ID, Some(1)).unwrap();
+    let records = super::support::batch(first - 10, 16);
+    archive.append(&overlapping, &records.bytes).unwrap();
+    drop(archive);
+    let journal = open(dir.path(), NEVER).0;
+    assert_eq!(journal.first(), first, "the chunk was longer before");
+    assert_eq!(journal.stats().oldest_archived, Some(first - 10));
+    expect(&journal, first - 10..=1000);
 }
 
 #[test]

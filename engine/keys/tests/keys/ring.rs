@@ -157,6 +157,30 @@ fn a_malformed_ring_is_refused_without_being_quoted() {
 }
 
 #[test]
+fn a_flipped_bit_is_noticed() {
+    let scratch = Scratch::new();
+    drop(scratch.open());
+    let (whole, says) = (fs::read(scratch.ring()).unwrap(), scratch.ring_json());
+    assert!(says["checksum"].is_string());
+    let mut harmless = 0;
+    // Every byte, and of its bits another each time.
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        write_private(&scratch.ring(), &bytes);
+        match Keys::open(&scratch.ring(), &scratch.vault(), true, 1_000) {
+            // One space for another.
+            Ok(_) => {
+                assert_eq!(scratch.ring_json(), says, "byte {at}");
+                harmless += 1;
+            }
+            Err(error) => assert!(matches!(error, KeysError::RingMalformed { .. }), "byte {at}: {error}"),
+        }
+    }
+    assert!(harmless < whole.len() / 8, "{harmless} of {}", whole.len());
+}
+
+#[test]
 fn what_a_crash_left_aside_is_wiped() {
     let scratch = Scratch::new();
     drop(scratch.open());

@@ -1,0 +1,188 @@
+//! How many requests may be worked on at once, by how fast they are done.
+//!
+//! A fixed number is right for requests of one sort alone: four thousand small purchases are done in a tenth of a
+//! second, as many orders of a hundred lines in several. So while every core is busy, no more are admitted than are done
+//! in [`GOAL`]: whoever comes then is better told at once than served late. A burst that is over before cores have
+//! been busy for [`WINDOW`] is taken in whole, and where cores rest, nothing is limited: what is waited for then is the
+//! disk or a payment provider, and fewer requests would not make that faster.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeMetrics};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Admission, Counts};
+
+/// Requests wait no longer than about so long for a core.
+const GOAL: Duration = Duration::from_millis(500);
+/// How long cores are busy without a rest before more is asked for than can be done.
+const WINDOW: Duration = Duration::from_millis(100);
+/// What was done in so long tells what can be done, though for a moment the cores have had other work than requests.
+const MEMORY: Duration = Duration::from_secs(1);
+/// How often all of it is looked at.
+const TICK: Duration = Duration::from_millis(25);
+/// So many may always be worked on, unless the settings allow less.
+const FEWEST: usize = 64;
+/// From one look to the next the limit goes down to this part of it at the least, and up to this and a few.
+const DOWN: f64 = 0.9;
+const UP: f64 = 1.04;
+const FEW: usize = 8;
+/// Refusals are told in the log so often at the most.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// One look at the server.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    at: Instant,
+    counts: Counts,
+    /// How often threads of the runtime have rested so far.
+    rests: u64,
+}
+
+/// The looks of the last [`MEMORY`], and what follows from them.
+#[derive(Debug)]
+struct Pressure {
+    looks: VecDeque<Look>,
+    most: usize,
+    ceiling: usize,
+}
+
+impl Pressure {
+    fn new(ceiling: usize) -> Self {
+        Self { looks: VecDeque::new(), most: ceiling, ceiling }
+    }
+
+    /// How many requests may be worked on from now on.
+    fn next(&mut self, now: Look) -> usize {
+        while self.looks.get(1).is_some_and(|second| now.at - second.at >= MEMORY) {
+            self.looks.pop_front();
+        }
+        let taken = now.counts.taken;
+        let most = match self.goal(&now) {
+            Some(goal) if taken > goal => goal.max(scaled(self.most.min(taken), DOWN)).max(FEWEST),
+            _ => scaled(self.most, UP) + FEW,
+        };
+        self.looks.push_back(now);
+        self.most = most.min(self.ceiling);
+        self.most
+    }
+
+    /// How many are done within [`GOAL`], lately or in all that is remembered, if cores have had no rest for a
+    /// [`WINDOW`].
+    fn goal(&self, now: &Look) -> Option<usize> {
+        let late = self.looks.iter().rev().find(|look| now.at - look.at >= WINDOW)?;
+        let early = self.looks.front()?;
+        let is_busy = now.rests == late.rests;
+        is_busy.then(|| done_in_time(late, now).max(done_in_time(early, now)))
+    }
+}
+
+fn scaled(count: usize, by: f64) -> usize {
+    (count as f64 * by) as usize
+}
+
+/// How many are done within [`GOAL`], going by what was done between two looks.
+fn done_in_time(first: &Look, now: &Look) -> usize {
+    let done = now.counts.done.wrapping_sub(first.counts.done);
+    (f64::from(done) * GOAL.as_secs_f64() / (now.at - first.at).as_secs_f64()) as usize
+}
+
+/// Adapts the limit to what is done, and tells of refusals, for as long as it is polled.
+pub(crate) async fn adapt(admission: &Admission) {
+    let runtime = Handle::current().metrics();
+    let mut pressure = Pressure::new(admission.ceiling);
+    let mut told = Told::default();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let at = ticks.tick().await;
+        let now = Look { at: Instant::now(), counts: admission.in_flight.counts(), rests: rests(&runtime) };
+        admission.in_flight.set_most(pressure.next(now));
+        told.tell(admission, at);
+    }
+}
+
+/// How often the threads have parked; one alone that does shows that there is no queue.
+fn rests(runtime: &RuntimeMetrics) -> u64 {
+    (0..runtime.num_workers()).map(|worker| runtime.worker_park_count(worker)).sum()
+}
+
+/// What was told of refusals.
+#[derive(Debug, Default)]
+struct Told {
+    until: u64,
+    at: Option<Instant>,
+}
+
+impl Told {
+    /// Tells of those that came since, now and then: a line for each would cost more than the refusal.
+    fn tell(&mut self, admission: &Admission, now: Instant) {
+        let turned_away = admission.turned_away.load(std::sync::atomic::Ordering::Relaxed);
+        if turned_away == self.until || self.at.is_some_and(|at| now - at < TELL_EVERY) {
+            return;
+        }
+        let (in_flight, limit) = admission.in_flight();
+        let refused = turned_away - self.until;
+        tracing::warn!(refused, in_flight, limit, "overloaded: requests were refused");
+        (self.until, self.at) = (turned_away, Some(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the limit is after so long of so many done a second while `taken` are worked on.
+    fn limit(pressure: &mut Pressure, length: Duration, per_second: u32, taken: usize, rests: bool) -> usize {
+        let begin = pressure.looks.back().map_or_else(Instant::now, |look| look.at + TICK);
+        let before = pressure.looks.back().map_or((0, 0), |look| (look.counts.done, look.rests));
+        let ticks = (length.as_millis() / TICK.as_millis()) as u32;
+        let mut most = pressure.most;
+        for tick in 0..ticks {
+            let done = before.0.wrapping_add(per_second * tick * TICK.as_millis() as u32 / 1_000);
+            let rests = before.1 + u64::from(tick) * u64::from(rests);
+            let counts = Counts { taken: taken.min(most), done };
+            most = pressure.next(Look { at: begin + TICK * tick, counts, rests });
+        }
+        most
+    }
+
+    const LONG: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn what_takes_long_is_limited_to_what_is_done_in_time() {
+        let mut pressure = Pressure::new(4_096);
+        let limited = limit(&mut pressure, LONG, 1_000, 9_000, false);
+        assert!((450..=580).contains(&limited), "{limited}");
+        // And back, once requests are done faster, or there are fewer.
+        assert_eq!(limit(&mut pressure, LONG, 20_000, 9_000, false), 4_096);
+        assert!(limit(&mut pressure, LONG, 1_000, 9_000, false) < 600);
+        assert_eq!(limit(&mut pressure, LONG, 1_000, 100, true), 4_096);
+    }
+
+    #[test]
+    fn what_waits_for_others_is_not_limited() {
+        assert_eq!(limit(&mut Pressure::new(4_096), LONG, 10, 4_000, true), 4_096);
+    }
+
+    #[test]
+    fn a_burst_is_taken_in() {
+        let mut pressure = Pressure::new(4_096);
+        assert_eq!(limit(&mut pressure, LONG, 10, 5, true), 4_096);
+        assert_eq!(limit(&mut pressure, WINDOW, 40_000, 4_000, false), 4_096);
+    }
+
+    #[test]
+    fn a_pause_in_what_is_done_is_borne() {
+        let mut pressure = Pressure::new(4_096);
+        assert_eq!(limit(&mut pressure, LONG, 600, 100, true), 4_096);
+        assert_eq!(limit(&mut pressure, Duration::from_millis(300), 0, 180, false), 4_096);
+    }
+
+    #[test]
+    fn some_are_always_let_in_but_never_more_than_is_set() {
+        assert_eq!(limit(&mut Pressure::new(4_096), LONG, 0, 4_000, false), FEWEST);
+        assert_eq!(limit(&mut Pressure::new(8), LONG, 0, 4_000, false), 8);
+    }
+}
