@@ -81,10 +81,11 @@ pub(super) struct RunArgs {
     /// Another value for a variable of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
-    /// Every rate, or the number of clients, times this
+    /// Every rate, or the number of clients, times this; connections, stock and the limit of flows stay
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     scale: f64,
-    /// Every moment of the plan times this
+    /// Every moment of the plan times this: duration or curve, and warm-up. People stay as fast as they are: think
+    /// times, time-outs, waits before a retry and the drain do not change
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     stretch: f64,
     /// Threads of the generator [default: half of the processors]
@@ -224,10 +225,12 @@ async fn watched(scenario: &Scenario, options: Options) -> Result<Summary> {
 pub(crate) fn line(progress: &Progress) -> String {
     let [ok, refused, throttled, failed] = progress.answered;
     let p99 = progress.p99_us.map_or("-".to_owned(), |p99| format!("{:.1} ms", p99 as f64 / 1000.0));
+    let stands = match progress.draining {
+        None => format!("{:4} of {} s", progress.elapsed.as_secs(), progress.whole.as_secs()),
+        Some(flows) => format!("{:4} s, draining {flows} flows", progress.elapsed.as_secs()),
+    };
     let mut line = format!(
-        "{:4} of {} s  {ok:6} ok/s  {refused:6} refused  {throttled:4} throttled  {failed:4} failed  p99 {p99}",
-        progress.elapsed.as_secs(),
-        progress.whole.as_secs(),
+        "{stands}  {ok:6} ok/s  {refused:6} refused  {throttled:4} throttled  {failed:4} failed  p99 {p99}",
     );
     for (sku, left) in progress.stock.iter().take(MOST_SKUS_SHOWN) {
         line.push_str(&format!("  {sku}: {left} left"));
@@ -289,7 +292,26 @@ fn part(text: &str) -> Result<Part, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn progress_says_when_the_load_is_over() {
+        let mut progress = Progress {
+            elapsed: Duration::from_secs(30),
+            whole: Duration::from_secs(30),
+            draining: None,
+            answered: [5, 0, 0, 0],
+            p99_us: None,
+            stock: BTreeMap::new(),
+        };
+        assert!(line(&progress).starts_with("  30 of 30 s       5 ok/s"), "{}", line(&progress));
+        progress.elapsed = Duration::from_secs(31);
+        progress.draining = Some(12);
+        assert!(line(&progress).starts_with("  31 s, draining 12 flows       5 ok/s"), "{}", line(&progress));
+    }
 
     #[test]
     fn parts_are_counted_from_one() {

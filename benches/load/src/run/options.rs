@@ -73,8 +73,10 @@ pub enum RunError {
 pub struct Progress {
     /// Since second zero.
     pub elapsed: Duration,
-    /// How long the load takes, with its warm-up.
+    /// How long flows start, the warm-up included.
     pub whole: Duration,
+    /// Flows that have not ended, when no more start.
+    pub draining: Option<u64>,
     /// Requests answered in the last second, by [`Kind`](crate::record::Kind).
     pub answered: [u64; 4],
     /// 99th percentile of their latencies, microseconds.

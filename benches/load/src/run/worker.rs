@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet, yield_now};
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, timeout, timeout_at};
 
 use super::alarm::Alarm;
 use super::arrivals::Starts;
@@ -143,7 +143,7 @@ impl Worker {
         let steps = self.orders.plan.step_names.len();
         let recorder = Recorder::new(steps, clock);
         let (plan, notes) = (Arc::clone(&self.orders.plan), Arc::clone(&self.orders.notes));
-        let shop = Rc::new(Shop::new(plan, pool, recorder, notes, no_latencies()));
+        let shop = Rc::new(Shop::new(plan, pool, recorder, notes, self.planned_end(epoch)));
 
         let spare = std::mem::replace(&mut self.orders.spare, mpsc::channel(1).1);
         let hand_over =
@@ -156,7 +156,7 @@ impl Worker {
         let (cpu, wall) = (thread_time().saturating_sub(cpu), epoch.elapsed());
         let unfinished = self.drain().await;
         clerk.shutdown().await;
-        let last = shop.recorder.replace(Recorder::new(steps, clock));
+        let last = shop.hand_over(Recorder::new(steps, clock));
         let _gone = self.tell(News::Recorded(self.orders.index, Box::new(last))).await;
         let lateness = shop.lateness.replace(no_latencies());
         Ended { cpu, wall, lateness, unfinished, failures: self.failures }
@@ -164,6 +164,11 @@ impl Worker {
 
     async fn tell(&self, news: News) -> Result<(), mpsc::error::SendError<News>> {
         self.orders.news.send(news).await
+    }
+
+    /// When no more flows start, if all goes as it should.
+    fn planned_end(&self, epoch: Instant) -> Instant {
+        epoch + self.orders.load.warm_up + self.orders.load.duration()
     }
 
     /// Waits for the start; none if there is to be none.
@@ -192,14 +197,17 @@ impl Worker {
                     }
                     self.open_loop(shop, curve, *arrivals, epoch + load.warm_up, 0).await
                 }
-                Shape::Closed { duration, flows, .. } => {
-                    let end = epoch + load.warm_up + *duration;
+                Shape::Closed { flows, .. } => {
+                    let end = self.planned_end(epoch);
                     self.closed_loop(shop, epoch, end, flows.unwrap_or(u64::MAX)).await
                 }
             }
         };
         let failed = tokio::select! {
-            () = stopped => None,
+            () = stopped => {
+                shop.ends_early(Instant::now());
+                None
+            }
             result = started => result.err(),
         };
         self.failures.extend(failed.map(|error| error.to_string()));
@@ -264,9 +272,13 @@ impl Worker {
                 at
             });
         }
-        while let Some(ended) = self.flows.join_next().await {
-            self.note(ended.map(drop));
-        }
+        // The last flow of a client may take as long as `drain` says, as in an open loop.
+        let all_ended = async {
+            while let Some(ended) = self.flows.join_next().await {
+                self.note(ended.map(drop));
+            }
+        };
+        let _ended_or_not = timeout_at(end.into(), all_ended).await;
         Ok(())
     }
 
@@ -355,7 +367,7 @@ async fn hand_over(
         // A leader that has not taken the last one yet gets more with the next.
         let Ok(place) = news.try_reserve() else { continue };
         let empty = spare.try_recv().unwrap_or_else(|_| Recorder::new(steps, clock));
-        place.send(News::Recorded(index, Box::new(shop.recorder.replace(empty))));
+        place.send(News::Recorded(index, Box::new(shop.hand_over(empty))));
     }
 }
 

@@ -83,8 +83,8 @@ impl Summary {
 impl OutcomeCount {
     fn recorded(&self, step: &str) -> Result<OutcomeRecorded, ReadError> {
         let latency_us = histogram(&format!("{step}: {}", self.outcome), &self.histogram)?;
-        let label = self.outcome.clone();
-        Ok(OutcomeRecorded { label, kind: self.kind, waited_for: self.waited_for, latency_us })
+        let (label, drained) = (self.outcome.clone(), self.drained);
+        Ok(OutcomeRecorded { label, kind: self.kind, waited_for: self.waited_for, latency_us, drained })
     }
 }
 
