@@ -29,7 +29,7 @@ pub enum MergeError {
         other: String,
     },
     /// They have other steps or another warm-up.
-    #[error("not parts of one run: {0}")]
+    #[error("not parts of one run")]
     Recorded(#[from] record::MergeError),
     /// A document cannot be read.
     #[error(transparent)]

@@ -11,7 +11,7 @@ use crate::record::{
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It is not JSON, or a field is missing or of another type.
-    #[error("not the report of a run: {0}")]
+    #[error("not the report of a run")]
     Json(#[from] serde_json::Error),
     /// It is of another schema.
     #[error("its schema is `{0}`; this program reads `{SCHEMA}`")]

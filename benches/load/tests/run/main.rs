@@ -3,6 +3,7 @@
 
 mod books;
 mod drain;
+mod faults;
 mod foreign;
 mod running;
 mod scenarios;
