@@ -1,6 +1,7 @@
 //! Scenario files against servers in memory: what they measure, and what their audits find.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod answers;
 mod books;
 mod drain;
 mod faults;
