@@ -164,7 +164,7 @@ fn print(text: &str) -> Result<ExitCode> {
 
 fn read(path: &Path) -> Result<Summary> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Summary::from_json(&text).with_context(|| format!("{} is no report", path.display()))
+    Summary::from_json(&text).with_context(|| path.display().to_string())
 }
 
 fn compare(a: &Summary, b: &Summary, json: Option<&Path>) -> Result<ExitCode> {
