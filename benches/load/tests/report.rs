@@ -60,6 +60,7 @@ fn example_facts() -> Facts {
             seed: 42,
             started: "2026-03-01T12:00:00Z".to_owned(),
             duration_s: 3.0,
+            drain_s: 0.0,
             warm_up_s: 0.5,
             target: "http://127.0.0.1:8080".to_owned(),
             versions: Versions { generator: "0.1.0".to_owned(), server: Some("0.1.0".to_owned()) },

@@ -120,6 +120,7 @@ pub(super) fn run(out: &mut String, summary: &Summary) -> fmt::Result {
             ),
         ),
         ("warm-up", format!("{:.1} s, not counted", run.warm_up_s)),
+        ("drain", format!("{:.1} s until the last request ended, in no rate", run.drain_s)),
         (
             "generators",
             format!("{}, the busiest worker at {:.0} % of a core", run.generators, load.cpu_share * 100.0),

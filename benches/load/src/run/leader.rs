@@ -136,6 +136,7 @@ impl<'a> Leader<'a> {
             interval_at((self.epoch + Duration::from_millis(1_050)).into(), Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut deadline = None;
+        let mut window = self.scenario.load.warm_up + self.scenario.load.duration();
         while report.ended.len() < self.threads.len() {
             tokio::select! {
                 news = self.news.recv() => match news {
@@ -154,7 +155,7 @@ impl<'a> Leader<'a> {
                 Some(text) = events.recv() => report.event(self.epoch, text),
                 _ = ticks.tick() => {
                     let elapsed = self.epoch.elapsed();
-                    progress(&self.progress(elapsed, &stock));
+                    progress(&self.progress(elapsed, window, &stock));
                     if self.exposed {
                         self.page.send_replace(exposition(&self.recorded));
                     }
@@ -163,6 +164,7 @@ impl<'a> Leader<'a> {
                     report.interrupted = true;
                     report.event(self.epoch, "interrupted".to_owned());
                     self.phase.send_replace(Phase::Stopped);
+                    window = window.min(self.epoch.elapsed());
                     deadline = Some(Instant::now() + HURRY);
                 }
                 () = sleep_until(deadline) => {
@@ -171,7 +173,8 @@ impl<'a> Leader<'a> {
                 }
             }
         }
-        report.duration = self.epoch.elapsed();
+        report.duration = window.min(self.epoch.elapsed());
+        report.drain = self.epoch.elapsed().saturating_sub(report.duration);
         while let Ok(text) = events.try_recv() {
             report.event(self.epoch, text);
         }
@@ -197,12 +200,14 @@ impl Leader<'_> {
         }
     }
 
-    fn progress(&self, elapsed: Duration, stock: &BTreeMap<String, i64>) -> Progress {
+    /// `window`: how long flows start.
+    fn progress(&self, elapsed: Duration, window: Duration, stock: &BTreeMap<String, i64>) -> Progress {
         let last = u32::try_from(elapsed.as_secs().saturating_sub(1)).unwrap_or(u32::MAX);
         let second = self.recorded.seconds.get(&last);
         Progress {
             elapsed,
-            whole: self.scenario.load.warm_up + self.scenario.load.duration(),
+            whole: window,
+            draining: (elapsed > window).then(|| self.recorded.flows_under_way()),
             answered: Kind::ALL.map(|kind| second.map_or(0, |second| second.finished(kind))),
             p99_us: second.and_then(|second| second.latency().quantile(0.99)),
             stock: stock.clone(),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use relampago_load::run::address::Url;
-use relampago_load::run::{self, Options};
+use relampago_load::run::{self, Options, Progress};
 use relampago_load::scenario;
 use relampago_load::scenario::generator::Part;
 use relampago_load::summary::Summary;
@@ -16,6 +16,11 @@ pub(crate) const STAFF: &str = "staff-key-of-the-tests";
 
 /// Runs the scenario of this text against a server, to its end.
 pub(crate) fn run_text(text: &str, address: SocketAddr) -> Summary {
+    run_watched(text, address).0
+}
+
+/// The same, with what it told meanwhile.
+pub(crate) fn run_watched(text: &str, address: SocketAddr) -> (Summary, Vec<Progress>) {
     let scenario = scenario::parse("scenario", text, &[]).unwrap_or_else(|faults| panic!("{faults}"));
     let seed = Rng::fresh_seed();
     println!("seed {seed}");
@@ -33,6 +38,8 @@ pub(crate) fn run_text(text: &str, address: SocketAddr) -> Summary {
     let (_stop, stopped) = watch::channel(false);
     let (_tell, told) = mpsc::channel(1);
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let running = run::run(&scenario, options, stopped, told, |_| {});
-    runtime.block_on(running).unwrap_or_else(|error| panic!("{error}"))
+    let mut progress = Vec::new();
+    let running = run::run(&scenario, options, stopped, told, |now| progress.push(now.clone()));
+    let summary = runtime.block_on(running).unwrap_or_else(|error| panic!("{error}"));
+    (summary, progress)
 }

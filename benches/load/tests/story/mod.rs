@@ -206,6 +206,7 @@ fn run(seed: u64) -> Run {
         seed,
         started: "2026-03-01T12:00:00Z".to_owned(),
         duration_s: f64::from(SECONDS),
+        drain_s: 0.0,
         warm_up_s: 3.0,
         target: "http://127.0.0.1:8080".to_owned(),
         versions: Versions { generator: "0.1.0".to_owned(), server: Some("0.1.0".to_owned()) },
