@@ -13,7 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use relampago_load::run::address::Url;
-use relampago_load::run::{Options, run};
+use relampago_load::run::id::RunId;
+use relampago_load::run::{Options, Stop, run};
 use relampago_load::scenario;
 use relampago_load::scenario::generator::Part;
 use relampago_load::{Rng, Target};
@@ -124,6 +125,7 @@ fn load(address: SocketAddr, body: &str, load: &str) -> Result<Cost> {
         target: Target::new(address),
         api_key: None,
         seed: Rng::fresh_seed(),
+        id: RunId::fresh(),
         part: Part { index: 0, of: 1 },
         threads: Some(1),
         start_at: None,
@@ -131,7 +133,7 @@ fn load(address: SocketAddr, body: &str, load: &str) -> Result<Cost> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (_stop, stopped) = watch::channel(false);
+    let (_stop, stopped) = watch::channel(Stop::No);
     let (_tell, told) = mpsc::channel(1);
     let before = own_cpu()?;
     let summary = runtime.block_on(run(&scenario, options, stopped, told, |_| {}))?;

@@ -82,7 +82,7 @@ fn doubts_are_told() {
     let mut b = a.clone();
     b.load.valid = false;
     b.load.invalid_reasons = vec!["99 % of a core".to_owned()];
-    b.audit.checks[0].passed = false;
+    b.audit.checks[0].passed = Some(false);
     b.run.interrupted = true;
     b.run.scenario = "steady".to_owned();
     b.run.target = "http://127.0.0.1:9090".to_owned();

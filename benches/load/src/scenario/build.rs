@@ -9,13 +9,17 @@ use toml::Spanned;
 use super::answer::{Pattern, Place};
 use super::curve::{Curve, Point};
 use super::fault::{Faults, ScenarioError};
-use super::model::{Arrivals, Audit, Flow, Load, Scenario, ServerWatch, Shape, StockWatch};
+use super::model::{
+    Arrivals, Audit, Flow, Load, Scenario, ServerWatch, Shape, StockWatch, digest,
+};
 use super::names::{Names, Scope};
 use super::raw;
 use super::steps::{Defaults, Steps};
 use super::template::Escape;
 use crate::summary::Condition;
 
+/// The header that most shops with idempotency keys answer with.
+const REPLAYED: &str = "idempotent-replayed";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
@@ -33,13 +37,19 @@ pub(super) fn scenario(name: &str, text: &str, set: &[(String, String)]) -> Resu
         }
     }
     let mut faults = Faults::new(name, text);
-    let built = build(&file, set, &mut faults);
+    let hash = digest(&format!("{text}\n{set:?}"));
+    let built = build(&file, hash, set, &mut faults);
     faults.into_result()?;
     // Whatever is left out of a scenario is a fault.
     built.ok_or_else(|| shape("it is no scenario".to_owned()))
 }
 
-fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) -> Option<Scenario> {
+fn build(
+    file: &raw::File,
+    hash: String,
+    set: &[(String, String)],
+    faults: &mut Faults<'_>,
+) -> Option<Scenario> {
     let mut names = Names::new(file, set, faults);
     let load_span = file.load.span();
     let file_load = file.load.get_ref();
@@ -62,6 +72,10 @@ fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) ->
     let server = file.server.as_ref().map(|server| published(server, &mut steps)).unwrap_or_default();
     let audit = file.audit.as_ref().map(|audit| audited(audit, &flows, &mut steps)).unwrap_or_default();
     let code = file.answers.code.as_ref().and_then(|text| parsed::<Place>(text, steps.faults));
+    let replayed = match &file.answers.replayed {
+        Some(text) => parsed::<Place>(text, steps.faults),
+        None => Some(Place::Header(REPLAYED.to_owned())),
+    };
     let thresholds = conditions(&file.thresholds, &flows, faults);
     let load = load(file_load, load_span, faults);
     Some(Scenario {
@@ -69,6 +83,8 @@ fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) ->
         description: file.description.trim().to_owned(),
         names: names.into_list(),
         code,
+        replayed,
+        hash,
         setup,
         flows,
         load: load?,
