@@ -10,7 +10,7 @@ use super::answer::{Pattern, Place};
 use super::curve::{Curve, Point};
 use super::fault::{Faults, ScenarioError};
 use super::model::{
-    Arrivals, Audit, Flow, Load, Scenario, ServerWatch, Shape, StockWatch, digest,
+    Arrivals, Audit, Flow, Load, Role, Scenario, ServerWatch, Shape, Step, StockWatch, digest,
 };
 use super::names::{Names, Scope};
 use super::raw;
@@ -159,6 +159,15 @@ fn audited(written: &raw::Audit, flows: &[Flow], steps: &mut Steps<'_, '_>) -> A
         raw::AuditKind::Relampago => {
             if !written.steps.is_empty() {
                 steps.faults.add(written.kind.span(), "steps are for an audit of kind `steps`");
+            }
+            let buys = |step: &Step| step.record == Some(Role::Order);
+            if !flows.iter().flat_map(|flow| &flow.steps).any(buys) {
+                steps.faults.add(
+                    written.kind.span(),
+                    "an audit of kind `relampago` compares the shop's orders with those that were acknowledged, and no \
+                     step of a flow says which these are: give the step that buys `record = \"order\"`, or leave \
+                     `[audit]` out",
+                );
             }
             Audit::Relampago { patience }
         }
