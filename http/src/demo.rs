@@ -48,7 +48,7 @@ pub struct Options {
     /// Seed of every choice, to repeat a run
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Where the page about the sale is left [default: relampago-demo.html in the folder for temporary files]
+    /// Where the page about the sale is left [default: a new file in the folder for temporary files]
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
@@ -70,14 +70,34 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     let (server, told) = act_one(server, &sale, data.path(), &key, seed).await?;
     say(&format!("\nThe flash sale, with a crash in it\n{told}"));
     let findings = findings(&told, server.address, &key).await?;
-    let page = options.html.clone().unwrap_or_else(|| std::env::temp_dir().join("relampago-demo.html"));
-    std::fs::write(&page, html::page(&told)?).with_context(|| format!("cannot write {}", page.display()))?;
-    say(&format!("The report as a page: {}\n", page.display()));
+    // What cannot be written takes nothing from the verdict.
+    let page = leave_page(&told, options.html.as_deref());
+    if let Ok(page) = &page {
+        say(&format!("The report as a page: {}\n", page.display()));
+    }
     let plenty = scenario::parse("demo/plenty.toml", PLENTY, &[])?;
     let measured = act_two(&server, &plenty, &key, seed.wrapping_add(1)).await?;
     say(&format!("\nOne-request purchases without end of stock\n{measured}"));
     server.stop().await?;
-    Ok(verdict(&findings))
+    let right = verdict(&findings);
+    page.map(|_| right)
+}
+
+/// Leaves the page of the sale where it is asked for, or in a new file among the temporary ones; returns where.
+fn leave_page(told: &Summary, path: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let page = html::page(told).context("the page")?;
+    let Some(path) = path else {
+        // A fixed name would be somebody else's to prepare, in a folder that everybody may write to.
+        let mut file = tempfile::Builder::new()
+            .prefix("relampago-demo-")
+            .suffix(".html")
+            .tempfile()
+            .context("a temporary file for the page")?;
+        file.write_all(page.as_bytes()).context("cannot write the page")?;
+        return Ok(file.keep().context("cannot keep the page")?.1);
+    };
+    std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path.to_owned())
 }
 
 /// A run of a scenario against the server that listens at `target` now.
