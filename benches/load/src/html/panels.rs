@@ -110,6 +110,9 @@ impl Time<'_> {
         if self.summary.run.warm_up_s > 0.0 {
             note.push_str("; shaded: warm-up, not counted");
         }
+        if !self.summary.outages.is_empty() {
+            note.push_str("; red: nobody could reach the server");
+        }
         let mut chart = self.chart("Throughput", description, Axis::count(highest), series);
         chart.hints = self.hints(|bin| {
             let kinds = Kind::ALL.iter().filter(|kind| bin.rates[kind.index()] > 0.0);

@@ -13,7 +13,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// A single request that fails may have met anything.
 const FEWEST_REQUESTS: u64 = 2;
 
-/// Watched by all threads: from a connection that was refused or lost to the next answer. Reading an answer costs a
+/// Watched by all threads: from a connection that was refused or lost to the next answer of the shop itself. Reading an answer costs a
 /// look at a flag while all is well.
 #[derive(Debug, Default)]
 pub(crate) struct Outages {

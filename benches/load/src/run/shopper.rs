@@ -230,7 +230,10 @@ impl Shop {
             outcome = Outcome::Status { status: answer.status, code: Some("replayed") };
             self.notes.replayed();
         }
-        self.notes.outages.answered(times.finished);
+        // A proxy, or a server that recovers, answers for a shop that is not there yet.
+        if !matches!(answer.status, 502..=504) {
+            self.notes.outages.answered(times.finished);
+        }
         self.recorder.borrow_mut().answered(step.id, &outcome, kind, times);
         let told = Answered { status: answer.status, code: code.as_deref(), body, again };
         self.notes.answered(step.step.record, &basket.request, &told, &mut basket.cart);
