@@ -3,6 +3,7 @@
 
 mod story;
 
+use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -296,7 +297,10 @@ fn parts_of_different_runs_are_not_merged() {
     let refused = |change: &dyn Fn(&mut Summary)| {
         let mut other = second_part();
         change(&mut other);
-        Summary::merge(&[first_part(), other], Missing::Mark).unwrap_err().to_string()
+        let error = Summary::merge(&[first_part(), other], Missing::Mark).unwrap_err();
+        // With its cause, as whoever tells it does.
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("{error}{cause}")
     };
     let message = "not parts of one run: the seed is 42 in the first document and 7 in another";
     assert_eq!(refused(&|other| other.run.seed = 7), message);

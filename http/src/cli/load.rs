@@ -15,6 +15,7 @@ use relampago_load::run::address::Url;
 use relampago_load::run::id::RunId;
 use relampago_load::run::{LoadProgress, Options, Progress, Stop, audit_whole, run};
 use relampago_load::scenario::generator::Part;
+use relampago_load::scenario::model::FACTORS;
 use relampago_load::scenario::{self, Scenario, shipped};
 use relampago_load::summary::{Missing, Summary};
 use relampago_load::{Rng, Target, html};
@@ -24,6 +25,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::serve;
 
+/// More threads than any machine has processors.
+const MOST_THREADS: usize = 1024;
 /// Skus whose stock the line of progress has room for.
 const MOST_SKUS_SHOWN: usize = 3;
 
@@ -105,14 +108,15 @@ pub(super) struct RunArgs {
     /// Another value for a variable of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
-    /// Every rate, or the number of clients, times this
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    /// Every rate, or the number of clients, times this; connections, stock and the limit of flows stay
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
     scale: f64,
-    /// Every moment of the plan times this
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    /// Every moment of the plan times this: duration or curve, and warm-up. People stay as fast as they are: think
+    /// times, time-outs, waits before a retry and the drain do not change
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
     stretch: f64,
     /// Threads of the generator [default: half of the processors]
-    #[arg(long)]
+    #[arg(long, value_parser = threads)]
     threads: Option<usize>,
     /// Second zero of the run, as several generators agree on it: 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
@@ -315,10 +319,12 @@ pub(crate) fn line(progress: &Progress) -> String {
 fn load_line(progress: &LoadProgress) -> String {
     let [ok, refused, throttled, failed] = progress.answered;
     let p99 = progress.p99_us.map_or("-".to_owned(), |p99| format!("{:.1} ms", p99 as f64 / 1000.0));
+    let stands = match progress.draining {
+        None => format!("{:4} of {} s", progress.elapsed.as_secs(), progress.whole.as_secs()),
+        Some(flows) => format!("{:4} s, draining {flows} flows", progress.elapsed.as_secs()),
+    };
     let mut line = format!(
-        "{:4} of {} s  {ok:6} ok/s  {refused:6} refused  {throttled:4} throttled  {failed:4} failed  p99 {p99}",
-        progress.elapsed.as_secs(),
-        progress.whole.as_secs(),
+        "{stands}  {ok:6} ok/s  {refused:6} refused  {throttled:4} throttled  {failed:4} failed  p99 {p99}",
     );
     for (sku, left) in progress.stock.iter().take(MOST_SKUS_SHOWN) {
         line.push_str(&format!("  {sku}: {left} left"));
@@ -368,6 +374,16 @@ fn setting(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn threads(text: &str) -> Result<usize, String> {
+    let read = text.parse().ok().filter(|threads| (1..=MOST_THREADS).contains(threads));
+    read.ok_or_else(|| format!("threads are a whole number from 1 to {MOST_THREADS}"))
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    let read = text.parse().ok().filter(|factor| FACTORS.contains(factor));
+    read.ok_or_else(|| format!("a factor is a number from {} to {}", FACTORS.start(), FACTORS.end()))
+}
+
 fn part(text: &str) -> Result<Part, String> {
     let read = || {
         let (index, of) = text.split_once('/')?;
@@ -379,7 +395,41 @@ fn part(text: &str) -> Result<Part, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn progress_says_when_the_load_is_over() {
+        let mut progress = LoadProgress {
+            elapsed: Duration::from_secs(30),
+            whole: Duration::from_secs(30),
+            draining: None,
+            answered: [5, 0, 0, 0],
+            p99_us: None,
+            stock: BTreeMap::new(),
+        };
+        assert!(load_line(&progress).starts_with("  30 of 30 s       5 ok/s"), "{}", load_line(&progress));
+        progress.elapsed = Duration::from_secs(31);
+        progress.draining = Some(12);
+        assert!(
+            load_line(&progress).starts_with("  31 s, draining 12 flows       5 ok/s"),
+            "{}",
+            load_line(&progress)
+        );
+    }
+
+    #[test]
+    fn numbers_that_make_no_load_are_refused() {
+        assert_eq!((threads("2"), factor("0.5")), (Ok(2), Ok(0.5)));
+        for text in ["0", "-1", "1.5", "many", "", "100000"] {
+            assert!(threads(text).is_err(), "{text}");
+        }
+        for text in ["0", "-1", "nan", "inf", "1e9", "half", ""] {
+            assert!(factor(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn parts_are_counted_from_one() {

@@ -13,6 +13,7 @@ use crate::record::Counts;
 use crate::rng::Rng;
 use crate::summary::Summary;
 use crate::summary::document::{Mode, Second, StepOfSecond, Unit};
+use crate::summary::figures::share;
 use bootstrap::{DRAWS, Figures, Sample, Series};
 
 /// The name and version of the JSON form.
@@ -20,6 +21,8 @@ pub const SCHEMA: &str = "relampago-load-compare/1";
 
 /// Fewer seconds than this say little.
 const FEW_SECONDS: usize = 20;
+/// A run of which a larger share ended in the drain is compared without its slowest requests.
+const MOST_DRAINED: f64 = 0.01;
 
 /// Run B against run A.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -172,7 +175,7 @@ impl Side {
     }
 }
 
-/// The whole seconds after the warm-up.
+/// The whole seconds after the warm-up and before the drain.
 fn counted_seconds(summary: &Summary) -> &[Second] {
     let end = (summary.run.duration_s + 0.05).floor().max(0.0) as usize;
     let start = summary.run.warm_up_s.ceil().max(0.0) as usize;
@@ -300,6 +303,14 @@ fn warnings(a: &Summary, b: &Summary, seconds: usize) -> Vec<String> {
         }
         if run.run.interrupted {
             warnings.push(format!("run {name} was cut short by its user"));
+        }
+        let outcomes = run.steps.iter().flat_map(|step| &step.outcomes);
+        let drained: u64 = outcomes.map(|outcome| outcome.drained).sum();
+        if drained as f64 > run.all.count as f64 * MOST_DRAINED {
+            warnings.push(format!(
+                "{} of the requests of run {name} ended in its drain and are not compared: it was overloaded",
+                share(drained, run.all.count)
+            ));
         }
     }
     let mut differs = |what: &str, a: String, b: String| {

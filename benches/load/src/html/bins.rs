@@ -40,7 +40,7 @@ impl Bin {
 /// The seconds of `summary`, several together when there are more than a picture can show. A last second that the
 /// run only touched is left out: it would look like a fall.
 pub(super) fn bins(summary: &Summary) -> Vec<Bin> {
-    let full = (summary.run.duration_s + 0.05).floor().max(1.0) as usize;
+    let full = (summary.run.duration_s + summary.run.drain_s + 0.05).floor().max(1.0) as usize;
     let seconds = &summary.seconds[..summary.seconds.len().min(full)];
     seconds.chunks(seconds.len().div_ceil(MOST).max(1)).filter_map(bin).collect()
 }

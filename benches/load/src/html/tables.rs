@@ -131,6 +131,7 @@ pub(super) fn run(out: &mut String, summary: &Summary) -> fmt::Result {
             ),
         ),
         ("warm-up", format!("{:.1} s, not counted", run.warm_up_s)),
+        ("drain", format!("{:.1} s until the last request ended, in no rate", run.drain_s)),
         (
             "generators",
             format!(

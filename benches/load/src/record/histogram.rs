@@ -19,7 +19,7 @@ const DIGITS_OF_SECOND: u8 = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum HistogramError {
     /// The text is not base64.
-    #[error("not base64: {0}")]
+    #[error("not base64")]
     Base64(#[from] base64::DecodeError),
     /// The bytes are not an HdrHistogram V2.
     #[error("not an HdrHistogram V2: {0}")]

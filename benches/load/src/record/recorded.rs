@@ -41,6 +41,8 @@ pub struct OutcomeRecorded {
     pub waited_for: bool,
     /// Latencies from the intended start, in microseconds.
     pub latency_us: Latencies,
+    /// How many of them ended in the drain, when no more flows started.
+    pub drained: u64,
 }
 
 /// One second of the run.
@@ -125,6 +127,14 @@ impl Recorded {
         Ok(())
     }
 
+    /// Flows that have started and not ended.
+    pub fn flows_under_way(&self) -> u64 {
+        let (started, finished) = self.seconds.values().fold((0, 0), |(started, finished), second| {
+            (started + second.flows_started, finished + second.flows_finished)
+        });
+        started.saturating_sub(finished)
+    }
+
     /// The names of the steps, in order.
     pub fn step_names(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().map(|step| step.name.as_str())
@@ -133,6 +143,11 @@ impl Recorded {
     /// Requests that ended with `kind` after the warm-up, over all steps.
     pub fn count(&self, kind: Kind) -> u64 {
         self.steps.iter().map(|step| step.count(kind)).sum()
+    }
+
+    /// The same without those that ended in the drain: what a rate is of.
+    pub fn count_in_window(&self, kind: Kind) -> u64 {
+        self.steps.iter().map(|step| step.count_in_window(kind)).sum()
     }
 
     /// Latencies of all requests that were waited for, over all steps, in microseconds.
@@ -147,6 +162,12 @@ impl StepRecorded {
     /// Requests that ended with `kind` after the warm-up.
     pub fn count(&self, kind: Kind) -> u64 {
         self.outcomes.iter().filter(|outcome| outcome.kind == kind).map(OutcomeRecorded::count).sum()
+    }
+
+    /// The same without those that ended in the drain: what a rate is of.
+    pub fn count_in_window(&self, kind: Kind) -> u64 {
+        let of_kind = self.outcomes.iter().filter(|outcome| outcome.kind == kind);
+        of_kind.map(|outcome| outcome.count().saturating_sub(outcome.drained)).sum()
     }
 
     /// Latencies of the requests that were waited for, in microseconds.
@@ -166,19 +187,21 @@ impl StepRecorded {
     fn absorb(&mut self, slot: &OutcomeSlot) {
         let own = self.outcome(&slot.label, slot.kind, slot.waited_for);
         histogram::add(&mut own.latency_us, &slot.latency_us);
+        own.drained += slot.drained;
     }
 
     /// Adds an outcome of the same step, recorded elsewhere.
     pub(crate) fn merge(&mut self, other: &OutcomeRecorded) {
         let own = self.outcome(&other.label, other.kind, other.waited_for);
         histogram::add(&mut own.latency_us, &other.latency_us);
+        own.drained += other.drained;
     }
 
     fn outcome(&mut self, label: &str, kind: Kind, waited_for: bool) -> &mut OutcomeRecorded {
         let place = self.outcomes.binary_search_by(|own| (own.kind, own.label.as_str()).cmp(&(kind, label)));
         let index = place.unwrap_or_else(|index| {
             let (label, latency_us) = (label.to_owned(), histogram::of_run());
-            self.outcomes.insert(index, OutcomeRecorded { label, kind, waited_for, latency_us });
+            self.outcomes.insert(index, OutcomeRecorded { label, kind, waited_for, latency_us, drained: 0 });
             index
         });
         &mut self.outcomes[index]

@@ -35,6 +35,8 @@ impl Clock {
 #[derive(Debug)]
 pub struct Recorder {
     clock: Clock,
+    /// When the drain begins; none if that is not known.
+    drains_from: Option<Instant>,
     pub(super) steps: Vec<StepSlots>,
     pub(super) lateness_us: Latencies,
     seconds: Vec<SecondSlot>,
@@ -56,6 +58,8 @@ pub(super) struct OutcomeSlot {
     pub(super) kind: Kind,
     pub(super) waited_for: bool,
     pub(super) latency_us: Latencies,
+    /// How many of them ended in the drain.
+    pub(super) drained: u64,
 }
 
 /// One second of the series.
@@ -95,11 +99,17 @@ impl Recorder {
     pub fn new(steps: usize, clock: Clock) -> Self {
         Self {
             clock,
+            drains_from: None,
             steps: (0..steps).map(|_| StepSlots::default()).collect(),
             lateness_us: histogram::of_run(),
             seconds: (0..USUAL_SECONDS).map(|_| SecondSlot::new(steps)).collect(),
             open: 0,
         }
+    }
+
+    /// Requests that end after `at`, when no more flows start, are counted apart: no rate is of them.
+    pub fn drains_from(&mut self, at: Instant) {
+        self.drains_from = Some(at);
     }
 
     /// A shopper began a flow of steps at `at`.
@@ -136,8 +146,11 @@ impl Recorder {
             return;
         }
         self.lateness_us.saturating_record(lateness);
+        let drained = self.drains_from.is_some_and(|from| times.finished > from);
         if let Some(slots) = self.steps.get_mut(step.index()) {
-            slots.of(outcome.bounded(), kind).latency_us.saturating_record(latency);
+            let slot = slots.of(outcome.bounded(), kind);
+            slot.latency_us.saturating_record(latency);
+            slot.drained += u64::from(drained);
         }
     }
 
@@ -145,6 +158,7 @@ impl Recorder {
     pub fn clear(&mut self) {
         for slot in self.steps.iter_mut().flat_map(|step| &mut step.outcomes) {
             slot.latency_us.reset();
+            slot.drained = 0;
         }
         self.lateness_us.reset();
         self.seconds.iter_mut().take(self.open).for_each(SecondSlot::clear);
@@ -212,6 +226,7 @@ impl OutcomeSlot {
             kind,
             waited_for: outcome.is_waited_for(),
             latency_us: histogram::of_run(),
+            drained: 0,
         }
     }
 
@@ -222,6 +237,7 @@ impl OutcomeSlot {
             kind,
             waited_for: true,
             latency_us: histogram::of_run(),
+            drained: 0,
         }
     }
 }

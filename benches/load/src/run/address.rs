@@ -2,10 +2,20 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use hyper::Uri;
 use thiserror::Error;
-use tokio::net::lookup_host;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+/// How long one of several addresses of a name has to answer.
+const KNOCK: Duration = Duration::from_secs(2);
+const LINK_LOCAL: &str =
+    "an address of the network right here, where clouds keep the secrets of their machines";
+const MANY: &str = "an address of many machines";
+/// Where one cloud offers its metadata service, in the midst of what is private.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xFD00, 0xEC2, 0, 0, 0, 0, 0, 0x254);
 
 /// Why the load goes nowhere.
 #[derive(Debug, Error)]
@@ -20,7 +30,7 @@ pub enum AddressError {
     )]
     Tls(String),
     /// Nobody knows the name.
-    #[error("cannot find {host}: {source}")]
+    #[error("cannot find {host}")]
     Name {
         /// The name.
         host: String,
@@ -30,16 +40,22 @@ pub enum AddressError {
     /// The name stands for no address.
     #[error("{0} has no address")]
     Nowhere(String),
+    /// The address stands for every address of this machine, and for none that others connect to.
+    #[error(
+        "{0} is where a server listens, not where it is found; say http://127.0.0.1:PORT for this machine"
+    )]
+    Unspecified(IpAddr),
     /// The address may be anybody's.
     #[error(
-        "{host} is {address}, which is neither this machine nor a private network. Load on somebody else's server is an \
-         attack: say --yes-this-is-mine if it is yours"
+        "{host} is {address}, {kind}. Load on somebody else's server is an attack: say --yes-this-is-mine if it is yours"
     )]
-    Public {
+    Foreign {
         /// The name.
         host: String,
         /// What it stands for.
         address: IpAddr,
+        /// What kind of address that is.
+        kind: &'static str,
     },
 }
 
@@ -79,21 +95,33 @@ impl Url {
         })
     }
 
-    /// The socket address. Every address of the name must be private, unless `is_mine`.
+    /// The socket address: of several, the first at which somebody listens. Every address of the name must be on this
+    /// machine or in a private network, unless `is_mine`. All of the run connects to the address that was looked at
+    /// here; the name is not asked for again, whatever it stands for meanwhile.
     ///
     /// # Errors
-    /// [`AddressError::Name`], [`AddressError::Nowhere`] and [`AddressError::Public`].
+    /// [`AddressError::Name`], [`AddressError::Nowhere`], [`AddressError::Unspecified`] and [`AddressError::Foreign`].
     pub async fn resolve(&self, is_mine: bool) -> Result<SocketAddr, AddressError> {
         let found = lookup_host((self.name.as_str(), self.port)).await;
         let found = found.map_err(|source| AddressError::Name { host: self.name.clone(), source })?;
-        let mut first = None;
-        for address in found {
-            if !is_mine && !is_private(address.ip()) {
-                return Err(AddressError::Public { host: self.name.clone(), address: address.ip() });
+        let found: Vec<SocketAddr> = found.collect();
+        for address in found.iter().map(|found| found.ip().to_canonical()) {
+            if address.is_unspecified() {
+                return Err(AddressError::Unspecified(address));
             }
-            first = first.or(Some(address));
+            if let Some(kind) = foreign(address).filter(|_| !is_mine) {
+                return Err(AddressError::Foreign { host: self.name.clone(), address, kind });
+            }
         }
-        first.ok_or_else(|| AddressError::Nowhere(self.name.clone()))
+        let first = found.first().copied().ok_or_else(|| AddressError::Nowhere(self.name.clone()))?;
+        if found.len() > 1 {
+            for address in found {
+                if let Ok(Ok(_listens)) = timeout(KNOCK, TcpStream::connect(address)).await {
+                    return Ok(address);
+                }
+            }
+        }
+        Ok(first)
     }
 }
 
@@ -103,14 +131,22 @@ impl fmt::Display for Url {
     }
 }
 
-/// Whether an address belongs to this machine or to a network that is not the internet.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_private(v4.into()),
-            None => v6 == Ipv6Addr::LOCALHOST || v6.is_unique_local() || v6.is_unicast_link_local(),
-        },
+/// What an address is that belongs neither to this machine nor to a private network; none if it does. IPv4 in IPv6 is
+/// judged as what it stands for.
+fn foreign(address: IpAddr) -> Option<&'static str> {
+    match address.to_canonical() {
+        IpAddr::V4(v4) if v4.is_loopback() || v4.is_private() => None,
+        IpAddr::V4(v4) if v4.is_link_local() => Some(LINK_LOCAL),
+        // RFC 6598: between a carrier and its customers, and in some overlay networks.
+        IpAddr::V4(v4) if v4.octets()[0] == 100 && v4.octets()[1] & 0xC0 == 64 => {
+            Some("an address that a provider shares among its customers")
+        }
+        IpAddr::V4(v4) if v4.is_multicast() || v4.is_broadcast() => Some(MANY),
+        IpAddr::V6(v6) if v6.is_multicast() => Some(MANY),
+        IpAddr::V6(METADATA_V6) => Some(LINK_LOCAL),
+        IpAddr::V6(v6) if v6.is_loopback() || v6.is_unique_local() => None,
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(LINK_LOCAL),
+        _ => Some("an address of the internet"),
     }
 }
 
@@ -137,32 +173,71 @@ mod tests {
     }
 
     #[test]
-    fn only_private_addresses_are_private() {
+    fn only_this_machine_and_private_networks_need_no_word() {
         for (address, expected) in [
-            ("127.0.0.1", true),
-            ("10.1.2.3", true),
-            ("172.16.0.1", true),
-            ("172.32.0.1", false),
-            ("192.168.1.1", true),
-            ("169.254.1.1", true),
-            ("8.8.8.8", false),
-            ("100.64.0.1", false),
-            ("0.0.0.0", false),
-            ("::1", true),
-            ("fd00::1", true),
-            ("fe80::1", true),
-            ("2001:db8::1", false),
-            ("::ffff:8.8.8.8", false),
-            ("::ffff:10.0.0.1", true),
+            ("127.0.0.1", ""),
+            ("127.255.0.1", ""),
+            ("10.1.2.3", ""),
+            ("172.16.0.1", ""),
+            ("172.31.255.255", ""),
+            ("172.32.0.1", "internet"),
+            ("192.168.1.1", ""),
+            ("192.169.1.1", "internet"),
+            ("169.254.169.254", "secrets"),
+            ("169.254.1.1", "secrets"),
+            ("100.63.255.255", "internet"),
+            ("100.64.0.1", "customers"),
+            ("100.100.100.200", "customers"),
+            ("100.127.255.255", "customers"),
+            ("100.128.0.1", "internet"),
+            ("8.8.8.8", "internet"),
+            ("192.0.0.192", "internet"),
+            ("168.63.129.16", "internet"),
+            ("224.0.0.1", "many"),
+            ("255.255.255.255", "many"),
+            ("::1", ""),
+            ("fd00::1", ""),
+            ("fc12::1", ""),
+            ("fd00:ec2::254", "secrets"),
+            ("fe80::1", "secrets"),
+            ("ff02::1", "many"),
+            ("2001:db8::1", "internet"),
+            ("::ffff:8.8.8.8", "internet"),
+            ("::ffff:10.0.0.1", ""),
+            ("::ffff:127.0.0.1", ""),
+            ("::ffff:169.254.169.254", "secrets"),
+            ("64:ff9b::10.0.0.1", "internet"),
+            ("2002:a00:1::1", "internet"),
+            ("::127.0.0.1", "internet"),
         ] {
-            assert_eq!(is_private(address.parse().unwrap()), expected, "{address}");
+            let kind = foreign(address.parse().unwrap());
+            assert_eq!(kind.is_none(), expected.is_empty(), "{address}: {kind:?}");
+            assert!(kind.unwrap_or_default().contains(expected), "{address}: {kind:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_public_address_needs_a_word() {
-        let url = Url::parse("http://192.0.2.1:80").unwrap();
-        assert!(matches!(url.resolve(false).await, Err(AddressError::Public { .. })));
-        assert_eq!(url.resolve(true).await.unwrap().to_string(), "192.0.2.1:80");
+    async fn an_address_of_others_needs_a_word() {
+        for host in ["192.0.2.1", "169.254.169.254", "100.64.0.1", "[fe80::1]", "[::ffff:8.8.8.8]"] {
+            let url = Url::parse(&format!("http://{host}:81")).unwrap();
+            let refused = url.resolve(false).await;
+            assert!(matches!(refused, Err(AddressError::Foreign { .. })), "{host}: {refused:?}");
+            assert_eq!(url.resolve(true).await.unwrap().port(), 81, "{host}");
+        }
+        for host in ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]"] {
+            let url = Url::parse(&format!("http://{host}:81")).unwrap();
+            for is_mine in [false, true] {
+                let refused = url.resolve(is_mine).await;
+                assert!(matches!(refused, Err(AddressError::Unspecified(_))), "{host}: {refused:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn of_the_addresses_of_a_name_one_that_listens_is_taken() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let url = Url::parse(&format!("http://localhost:{}", address.port())).unwrap();
+        assert_eq!(url.resolve(false).await.unwrap(), address);
     }
 }

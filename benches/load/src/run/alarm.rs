@@ -14,6 +14,8 @@ use tokio::io::unix::AsyncFd;
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: AsyncFd<OwnedFd>,
+    /// When it went off last.
+    went_off: Option<Instant>,
 }
 
 impl Alarm {
@@ -21,20 +23,25 @@ impl Alarm {
     pub(super) fn new() -> io::Result<Self> {
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        Ok(Self { timer: AsyncFd::with_interest(timer, Interest::READABLE)? })
+        Ok(Self { timer: AsyncFd::with_interest(timer, Interest::READABLE)?, went_off: None })
     }
 
-    /// Returns at `moment`, or at once if it has passed. Dropped, it waits for nothing.
-    pub(super) async fn until(&self, moment: Instant) -> io::Result<()> {
-        loop {
-            let left = moment.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once_after(left))?;
+    /// Returns at `moment`, or at once if it has passed; but not sooner than `apart` after it went off last. Dropped, it
+    /// waits for nothing.
+    pub(super) async fn until(&mut self, moment: Instant, apart: Duration) -> io::Result<()> {
+        let mut now = Instant::now();
+        if moment <= now {
+            return Ok(());
+        }
+        let at = self.went_off.map_or(moment, |last| moment.max(last + apart));
+        while now < at {
+            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once_after(at - now))?;
             // Setting the timer again forgets what it counted, so that nothing has to be read from it.
             self.timer.readable().await?.clear_ready();
+            now = Instant::now();
         }
+        self.went_off = Some(now);
+        Ok(())
     }
 }
 

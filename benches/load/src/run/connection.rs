@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 
 /// Longer answers are an error: nothing that a step looks at is that large.
 const LONGEST_ANSWER: usize = 16 << 20;
+/// As long a head is none of HTTP, and would be read again with every piece that comes.
+const LONGEST_HEAD: usize = 64 << 10;
 const MOST_HEADERS: usize = 96;
 const FIRST_BUFFER: usize = 4096;
 
@@ -98,13 +100,19 @@ impl Connection {
         let parsed = config.parse_response_with_uninit_headers(&mut head, &self.input, &mut headers);
         let length = match parsed {
             Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) if self.input.len() > LONGEST_ANSWER => {
-                return Err(Broken::Malformed("an endless head"));
+            Ok(httparse::Status::Partial) if self.input.len() > LONGEST_HEAD => {
+                return Err(Broken::Malformed("a head that is too long"));
             }
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(_) => return Err(Broken::Malformed("no HTTP")),
         };
         let status = head.code.unwrap_or_default();
+        if status < 100 {
+            return Err(Broken::Malformed("no status"));
+        }
+        if status == 101 {
+            return Err(Broken::Malformed("another protocol, for which nobody asked"));
+        }
         let (framing, mut keeps) = framing(head.headers, head.version == Some(1))?;
         let framing = match framing {
             _ if bodiless || matches!(status, 100..=199 | 204 | 304) => Framing::Length(0),
@@ -126,7 +134,11 @@ impl Connection {
                 }
                 start + length
             }
-            Framing::Chunked => self.chunks(start).await?,
+            Framing::Chunked => {
+                let (end, next) = self.chunks(start).await?;
+                answer.keeps &= self.input.len() == next;
+                end
+            }
             Framing::UntilClosed => {
                 while self.read().await.map_err(Broken::Reset)? > 0 {
                     self.bounded()?;
@@ -134,7 +146,7 @@ impl Connection {
                 self.input.len()
             }
         };
-        // Nothing was asked for yet that these bytes could answer.
+        // Nothing was asked for yet that bytes behind it could answer.
         answer.keeps &= self.input.len() == end || matches!(framing, Framing::Chunked);
         answer.body = start..end;
         Ok(answer)
@@ -155,8 +167,8 @@ impl Connection {
         }
     }
 
-    /// Reads chunks from `start` on and moves their content together. Returns where it ends.
-    async fn chunks(&mut self, start: usize) -> Result<usize, Broken> {
+    /// Reads chunks from `start` on and moves their content together. Returns where it ends, and where the answer does.
+    async fn chunks(&mut self, start: usize) -> Result<(usize, usize), Broken> {
         let (mut next, mut end) = (start, start);
         loop {
             let size = loop {
@@ -173,22 +185,31 @@ impl Connection {
                 return Err(Broken::Malformed("a body that is too long"));
             }
             if size == 0 {
-                return self.trailers(next).await.map(|()| end);
+                return self.trailers(next).await.map(|next| (end, next));
             }
             while self.input.len() < next + size + 2 {
                 self.more().await?;
+            }
+            if self.input.get(next + size..next + size + 2) != Some(b"\r\n") {
+                return Err(Broken::Malformed("a chunk of another size than it says"));
             }
             self.input.copy_within(next..next + size, end);
             (next, end) = (next + size + 2, end + size);
         }
     }
 
-    /// Reads what follows the last chunk: lines up to an empty one.
-    async fn trailers(&mut self, start: usize) -> Result<(), Broken> {
+    /// Reads what follows the last chunk: lines up to an empty one. Returns where that ends.
+    async fn trailers(&mut self, start: usize) -> Result<usize, Broken> {
         loop {
             let rest = &self.input[start..];
-            if rest.starts_with(b"\r\n") || rest.windows(4).any(|four| four == b"\r\n\r\n") {
-                return Ok(());
+            if rest.starts_with(b"\r\n") {
+                return Ok(start + 2);
+            }
+            if let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") {
+                return Ok(start + end + 4);
+            }
+            if rest.len() > LONGEST_HEAD {
+                return Err(Broken::Malformed("trailers that are too long"));
             }
             self.more().await?;
         }
@@ -210,6 +231,13 @@ impl Connection {
     }
 }
 
+/// Digits and nothing else: `+5` is a number for the standard library, and no length.
+fn length_of(value: &[u8]) -> Result<usize, Broken> {
+    let digits = value.trim_ascii();
+    let text = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
+    text.and_then(|text| text.parse().ok()).ok_or(Broken::Malformed("a length that is no number"))
+}
+
 /// How the body ends, and whether the connection stays open after it.
 fn framing(headers: &[httparse::Header<'_>], is_1_1: bool) -> Result<(Framing, bool), Broken> {
     let mut length = None;
@@ -217,18 +245,21 @@ fn framing(headers: &[httparse::Header<'_>], is_1_1: bool) -> Result<(Framing, b
     let mut keeps = is_1_1;
     for header in headers {
         if header.name.eq_ignore_ascii_case("content-length") {
-            let text = std::str::from_utf8(header.value).unwrap_or_default();
-            let read =
-                text.trim().parse::<usize>().map_err(|_| Broken::Malformed("a length that is no number"))?;
+            let read = length_of(header.value)?;
+            if length.is_some_and(|known| known != read) {
+                return Err(Broken::Malformed("two lengths"));
+            }
             length = Some(read);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             chunked = header.value.to_ascii_lowercase().ends_with(b"chunked");
         } else if header.name.eq_ignore_ascii_case("connection") {
-            keeps = match header.value.to_ascii_lowercase().as_slice() {
-                b"close" => false,
-                b"keep-alive" => true,
-                _ => keeps,
-            };
+            let options = header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            let (mut closes, mut stays) = (false, false);
+            for option in options {
+                closes |= option.eq_ignore_ascii_case(b"close");
+                stays |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
+            keeps = !closes && (keeps || stays);
         }
     }
     let framing = match (chunked, length) {

@@ -138,6 +138,7 @@ impl<'a> Leader<'a> {
             interval_at((self.epoch + Duration::from_millis(1_050)).into(), Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (mut deadline, mut told) = (None, Stop::No);
+        let mut window = self.scenario.load.warm_up + self.scenario.load.duration();
         while report.ended.len() < self.threads.len() {
             tokio::select! {
                 news = self.news.recv() => match news {
@@ -156,7 +157,7 @@ impl<'a> Leader<'a> {
                 Some(text) = events.recv() => report.event(self.epoch, text),
                 _ = ticks.tick() => {
                     let elapsed = self.epoch.elapsed();
-                    progress(&Progress::Load(self.progress(elapsed, &stock)));
+                    progress(&Progress::Load(self.progress(elapsed, window, &stock)));
                     if self.exposed {
                         self.page.send_replace(exposition(&self.recorded));
                     }
@@ -165,6 +166,7 @@ impl<'a> Leader<'a> {
                     if told == Stop::No {
                         report.interrupted = true;
                         report.event(self.epoch, "cut short by the user".to_owned());
+                        window = window.min(self.epoch.elapsed());
                     }
                     told = more;
                     self.phase.send_replace(if more == Stop::Now { Phase::Left } else { Phase::Stopped });
@@ -176,7 +178,8 @@ impl<'a> Leader<'a> {
                 }
             }
         }
-        report.duration = self.epoch.elapsed();
+        report.duration = window.min(self.epoch.elapsed());
+        report.drain = self.epoch.elapsed().saturating_sub(report.duration);
         report.outages = self.notes.outages.since(self.epoch, Instant::now());
         while let Ok(text) = events.try_recv() {
             report.event(self.epoch, text);
@@ -203,12 +206,14 @@ impl Leader<'_> {
         }
     }
 
-    fn progress(&self, elapsed: Duration, stock: &BTreeMap<String, i64>) -> LoadProgress {
+    /// `window`: how long flows start.
+    fn progress(&self, elapsed: Duration, window: Duration, stock: &BTreeMap<String, i64>) -> LoadProgress {
         let last = u32::try_from(elapsed.as_secs().saturating_sub(1)).unwrap_or(u32::MAX);
         let second = self.recorded.seconds.get(&last);
         LoadProgress {
             elapsed,
-            whole: self.scenario.load.warm_up + self.scenario.load.duration(),
+            whole: window,
+            draining: (elapsed > window).then(|| self.recorded.flows_under_way()),
             answered: Kind::ALL.map(|kind| second.map_or(0, |second| second.finished(kind))),
             p99_us: second.and_then(|second| second.latency().quantile(0.99)),
             stock: stock.clone(),

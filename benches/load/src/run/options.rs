@@ -71,13 +71,13 @@ pub enum RunError {
     #[error(transparent)]
     SetUp(#[from] SetUpError),
     /// The connections could not be opened.
-    #[error("{0}")]
+    #[error("cannot open the connections to the shop: {0}")]
     Connections(String),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     /// The run's own metrics cannot be offered.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("--metrics-addr: cannot listen on {address}")]
     Metrics {
         /// The address.
         address: SocketAddr,
@@ -85,7 +85,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// The moment has passed.
-    #[error("the start was {0:?} ago")]
+    #[error("--start-at: that was {0:.1?} ago; everything must be ready before it")]
     TooLate(Duration),
     /// Its user ended it.
     #[error("ended before the load began")]
@@ -109,8 +109,10 @@ pub enum Progress {
 pub struct LoadProgress {
     /// Since second zero.
     pub elapsed: Duration,
-    /// How long the load takes, with its warm-up.
+    /// How long flows start, the warm-up included.
     pub whole: Duration,
+    /// Flows that have not ended, when no more start.
+    pub draining: Option<u64>,
     /// Requests answered in the last second, by [`Kind`](crate::record::Kind).
     pub answered: [u64; 4],
     /// 99th percentile of their latencies, microseconds.

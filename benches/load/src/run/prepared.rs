@@ -44,7 +44,7 @@ pub enum PrepareError {
     #[error("the scenario uses {{{{api_key}}}}: give one with --api-key")]
     NoApiKey,
     /// A value cannot stand where the scenario puts it.
-    #[error("step {step}: {source}")]
+    #[error("step {step} cannot be written")]
     Render {
         /// The step.
         step: String,

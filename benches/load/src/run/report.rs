@@ -23,7 +23,10 @@ const MOST_LATE: Duration = Duration::from_millis(10);
 pub(super) struct Report {
     pub(super) recorded: Recorded,
     pub(super) started: SystemTime,
+    /// How long flows started.
     pub(super) duration: Duration,
+    /// How long those under way took after that.
+    pub(super) drain: Duration,
     pub(super) stock: Vec<Stock>,
     pub(super) server: Vec<ServerSample>,
     pub(super) events: Vec<Event>,
@@ -40,6 +43,7 @@ impl Report {
             recorded,
             started,
             duration: Duration::ZERO,
+            drain: Duration::ZERO,
             stock: Vec::new(),
             server: Vec::new(),
             events: Vec::new(),
@@ -88,6 +92,7 @@ impl Report {
             seed: options.seed,
             started: humantime::format_rfc3339_millis(self.started).to_string(),
             duration_s: self.duration.as_secs_f64(),
+            drain_s: self.drain.as_secs_f64(),
             warm_up_s: scenario.load.warm_up.as_secs_f64(),
             target: options.url.to_string(),
             versions: Versions { generator: options.version.clone(), server: server_version },
@@ -117,7 +122,7 @@ impl Report {
         reasons.extend(limits);
         let unfinished: usize = self.ended.iter().map(|ended| ended.unfinished).sum();
         if unfinished > 0 {
-            let second = self.duration.as_secs_f64();
+            let second = (self.duration + self.drain).as_secs_f64();
             self.events
                 .push(Event { second, text: format!("{unfinished} flows had not ended and were given up") });
         }

@@ -13,7 +13,7 @@ use super::json;
 use super::pool::{Lease, Pool};
 use super::prepared::{Plan, Prepared, look_up, retry_wait};
 use crate::ledger::Wanted;
-use crate::record::{Kind, Latencies, Outcome, Recorder, Times};
+use crate::record::{Kind, Latencies, Outcome, Recorder, Times, no_latencies};
 use crate::rng::Rng;
 use crate::scenario::answer::Place;
 use crate::scenario::generator::unit;
@@ -28,11 +28,13 @@ const TIMER_GRAIN: Duration = Duration::from_millis(2);
 pub(super) struct Shop {
     pub(super) plan: Arc<Plan>,
     pub(super) pool: Rc<Pool>,
-    pub(super) recorder: RefCell<Recorder>,
+    recorder: RefCell<Recorder>,
     pub(super) notes: Arc<Notes>,
     /// How much later than due flows were started, microseconds: the generator's own delay, without any wait for a
     /// connection.
     pub(super) lateness: RefCell<Latencies>,
+    /// When no more flows start.
+    ends: Cell<Instant>,
     spare: RefCell<Vec<Basket>>,
 }
 
@@ -60,12 +62,25 @@ impl Shop {
     pub(super) fn new(
         plan: Arc<Plan>,
         pool: Rc<Pool>,
-        recorder: Recorder,
+        mut recorder: Recorder,
         notes: Arc<Notes>,
-        lateness: Latencies,
+        ends: Instant,
     ) -> Self {
-        let (recorder, lateness) = (RefCell::new(recorder), RefCell::new(lateness));
-        Self { plan, pool, recorder, notes, lateness, spare: RefCell::default() }
+        recorder.drains_from(ends);
+        let (recorder, lateness) = (RefCell::new(recorder), RefCell::new(no_latencies()));
+        Self { plan, pool, recorder, notes, lateness, ends: Cell::new(ends), spare: RefCell::default() }
+    }
+
+    /// No flow starts after `moment`, earlier than was planned.
+    pub(super) fn ends_early(&self, moment: Instant) {
+        self.ends.set(self.ends.get().min(moment));
+        self.recorder.borrow_mut().drains_from(self.ends.get());
+    }
+
+    /// What was written down so far; from now on it is written to `empty`.
+    pub(super) fn hand_over(&self, mut empty: Recorder) -> Recorder {
+        empty.drains_from(self.ends.get());
+        self.recorder.replace(empty)
     }
 
     /// Runs the flow of this number, which was due at `due`. Equal seeds and numbers make equal flows, whichever

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet, yield_now};
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, timeout, timeout_at};
 
 use super::alarm::Alarm;
 use super::arrivals::Starts;
@@ -26,6 +26,12 @@ use crate::verify::Notes;
 
 /// How often a worker hands over what it wrote down.
 const HAND_OVER_EVERY: Duration = Duration::from_secs(1);
+/// Up to this rate of starts, a second on one thread, each has a wake-up of its own.
+const EACH_BY_ITSELF: f64 = 4_000.0;
+/// Beyond it, so many starts share one on average,
+const TOGETHER: f64 = 10.0;
+/// but none waits longer for the others.
+const MOST_APART: Duration = Duration::from_micros(500);
 /// Flows that are started before those that wait for an answer have a turn.
 const STARTS_IN_A_ROW: u32 = 32;
 /// Connections that are opened at the same time.
@@ -137,7 +143,7 @@ impl Worker {
         let steps = self.orders.plan.step_names.len();
         let recorder = Recorder::new(steps, clock);
         let (plan, notes) = (Arc::clone(&self.orders.plan), Arc::clone(&self.orders.notes));
-        let shop = Rc::new(Shop::new(plan, pool, recorder, notes, no_latencies()));
+        let shop = Rc::new(Shop::new(plan, pool, recorder, notes, self.planned_end(epoch)));
 
         let spare = std::mem::replace(&mut self.orders.spare, mpsc::channel(1).1);
         let hand_over =
@@ -150,7 +156,7 @@ impl Worker {
         let (cpu, wall) = (thread_time().saturating_sub(cpu), epoch.elapsed());
         let unfinished = self.drain().await;
         clerk.shutdown().await;
-        let last = shop.recorder.replace(Recorder::new(steps, clock));
+        let last = shop.hand_over(Recorder::new(steps, clock));
         let _gone = self.tell(News::Recorded(self.orders.index, Box::new(last))).await;
         let lateness = shop.lateness.replace(no_latencies());
         Ended { cpu, wall, lateness, unfinished, failures: self.failures }
@@ -158,6 +164,11 @@ impl Worker {
 
     async fn tell(&self, news: News) -> Result<(), mpsc::error::SendError<News>> {
         self.orders.news.send(news).await
+    }
+
+    /// When no more flows start, if all goes as it should.
+    fn planned_end(&self, epoch: Instant) -> Instant {
+        epoch + self.orders.load.warm_up + self.orders.load.duration()
     }
 
     /// Waits for the start; none if there is to be none.
@@ -186,14 +197,17 @@ impl Worker {
                     }
                     self.open_loop(shop, curve, *arrivals, epoch + load.warm_up, 0).await
                 }
-                Shape::Closed { duration, flows, .. } => {
-                    let end = epoch + load.warm_up + *duration;
+                Shape::Closed { flows, .. } => {
+                    let end = self.planned_end(epoch);
                     self.closed_loop(shop, epoch, end, flows.unwrap_or(u64::MAX)).await
                 }
             }
         };
         let failed = tokio::select! {
-            () = stopped => None,
+            () = stopped => {
+                shop.ends_early(Instant::now());
+                None
+            }
             result = started => result.err(),
         };
         self.failures.extend(failed.map(|error| error.to_string()));
@@ -208,14 +222,15 @@ impl Worker {
         begin: Instant,
         numbers: u64,
     ) -> io::Result<()> {
-        let alarm = Alarm::new()?;
+        let mut alarm = Alarm::new()?;
         let seed = self.orders.plan.globals.seed ^ numbers;
+        let parts = f64::from(self.orders.part.of);
         let mut in_a_row = 0;
         for (number, at) in Starts::new(curve, arrivals, self.orders.part, seed) {
             let due = begin + at;
             if Instant::now() < due {
                 in_a_row = 0;
-                alarm.until(due).await?;
+                alarm.until(due, apart(curve.rate_at(at) / parts)).await?;
             } else if in_a_row == STARTS_IN_A_ROW {
                 in_a_row = 0;
                 yield_now().await;
@@ -224,7 +239,7 @@ impl Worker {
             self.flows.spawn_local(Rc::clone(shop).flow(number | numbers, due));
             self.reap();
         }
-        alarm.until(begin + curve.duration()).await
+        alarm.until(begin + curve.duration(), Duration::ZERO).await
     }
 
     /// Lets each client start a flow when it has ended the last.
@@ -235,7 +250,7 @@ impl Worker {
         end: Instant,
         most: u64,
     ) -> io::Result<()> {
-        Alarm::new()?.until(epoch).await?;
+        Alarm::new()?.until(epoch, Duration::ZERO).await?;
         for _ in 0..self.orders.clients {
             let (shop, begun, mut phase) =
                 (Rc::clone(shop), Arc::clone(&self.orders.begun), self.orders.phase.clone());
@@ -257,9 +272,13 @@ impl Worker {
                 at
             });
         }
-        while let Some(ended) = self.flows.join_next().await {
-            self.note(ended.map(drop));
-        }
+        // The last flow of a client may take as long as `drain` says, as in an open loop.
+        let all_ended = async {
+            while let Some(ended) = self.flows.join_next().await {
+                self.note(ended.map(drop));
+            }
+        };
+        let _ended_or_not = timeout_at(end.into(), all_ended).await;
         Ok(())
     }
 
@@ -300,6 +319,16 @@ impl Worker {
 /// Flows of the warm-up have numbers of their own.
 const WARM_UP: u64 = 1 << 63;
 
+/// How far apart a thread is woken for its starts, of which there are `rate` a second. To be woken costs it more than a
+/// request does, so at a high rate several starts share a wake-up; none is later for that than [`MOST_APART`].
+fn apart(rate: f64) -> Duration {
+    if rate < EACH_BY_ITSELF {
+        Duration::ZERO
+    } else {
+        MOST_APART.min(Duration::from_secs_f64(TOGETHER / rate))
+    }
+}
+
 /// Opens all connections of a pool, some at a time.
 async fn open_all(pool: &Rc<Pool>, connections: usize) -> Result<(), String> {
     let mut opening = JoinSet::new();
@@ -338,7 +367,7 @@ async fn hand_over(
         // A leader that has not taken the last one yet gets more with the next.
         let Ok(place) = news.try_reserve() else { continue };
         let empty = spare.try_recv().unwrap_or_else(|_| Recorder::new(steps, clock));
-        place.send(News::Recorded(index, Box::new(shop.recorder.replace(empty))));
+        place.send(News::Recorded(index, Box::new(shop.hand_over(empty))));
     }
 }
 
@@ -346,4 +375,18 @@ async fn hand_over(
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_share_a_wake_up_at_high_rates_alone() {
+        for (rate, microseconds) in
+            [(0.0, 0), (3_999.0, 0), (4_000.0, 500), (20_000.0, 500), (100_000.0, 100), (1e6, 10)]
+        {
+            assert_eq!(apart(rate), Duration::from_micros(microseconds), "{rate}");
+        }
+    }
 }

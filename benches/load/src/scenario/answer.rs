@@ -62,12 +62,19 @@ impl FromStr for Pattern {
             return class.map(Self::Class).ok_or_else(refused);
         }
         let (status, code) = match text.split_once(' ') {
+            Some((_, code)) if code.trim().is_empty() => return Err(refused()),
             Some((status, code)) => (status, Some(code.trim().to_owned())),
             None => (text, None),
         };
         let status = status.parse().ok().filter(|status| (100..=599).contains(status));
         status.map(|status| Self::Status(status, code)).ok_or_else(refused)
     }
+}
+
+/// Whether a text can be the name of a header (RFC 9110, 5.6.2: a token).
+pub(super) fn is_header_name(text: &str) -> bool {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(token)
 }
 
 /// Where in an answer something stands: a JSON pointer (RFC 6901) into its body, or `header name`.
@@ -84,7 +91,11 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(name) = text.strip_prefix("header ") {
-            return Ok(Self::Header(name.trim().to_ascii_lowercase()));
+            let name = name.trim();
+            if !is_header_name(name) {
+                return Err(format!("`{name}` is no name of a header; say `header location`"));
+            }
+            return Ok(Self::Header(name.to_ascii_lowercase()));
         }
         if text.is_empty() {
             return Ok(Self::Body(Vec::new()));
@@ -92,6 +103,11 @@ impl FromStr for Place {
         let Some(parts) = text.strip_prefix('/') else {
             return Err(format!("`{text}` is no place in an answer; say `/items/0/id` or `header location`"));
         };
+        if parts.split('~').skip(1).any(|after| !after.starts_with(['0', '1'])) {
+            return Err(format!(
+                "`{text}` is no JSON pointer: after `~` comes `0` or `1`; `~0` stands for `~` and `~1` for `/`"
+            ));
+        }
         Ok(Self::Body(parts.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect()))
     }
 }
@@ -100,7 +116,10 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header(name) => write!(f, "header {name}"),
-            Self::Body(parts) => parts.iter().try_for_each(|part| write!(f, "/{part}")),
+            Self::Body(parts) if parts.is_empty() => f.write_str("the whole body"),
+            Self::Body(parts) => {
+                parts.iter().try_for_each(|part| write!(f, "/{}", part.replace('~', "~0").replace('/', "~1")))
+            }
         }
     }
 }
@@ -130,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_means_no_answer_is_refused() {
-        for text in ["99", "600", "20x", "9xx", "time out", ""] {
+        for text in ["99", "600", "20x", "9xx", "time out", "", "409 "] {
             assert!(text.parse::<Pattern>().unwrap_err().starts_with(&format!("`{text}` means no answer")));
         }
     }
@@ -139,6 +158,10 @@ mod tests {
     fn places_are_pointers_and_headers() {
         assert_eq!("/a~1b/0/c~0d".parse(), Ok(Place::Body(vec!["a/b".into(), "0".into(), "c~d".into()])));
         assert_eq!("header Location".parse(), Ok(Place::Header("location".into())));
-        assert!("id".parse::<Place>().is_err());
+        assert_eq!("/a~1b/0/c~0d".parse::<Place>().unwrap().to_string(), "/a~1b/0/c~0d");
+        assert_eq!("".parse::<Place>().unwrap().to_string(), "the whole body");
+        for text in ["id", "/nope/~2", "/a~", "/~~0", "header ", "header a b"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
     }
 }

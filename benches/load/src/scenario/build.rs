@@ -10,7 +10,7 @@ use super::answer::{Pattern, Place};
 use super::curve::{Curve, Point};
 use super::fault::{Faults, ScenarioError};
 use super::model::{
-    Arrivals, Audit, Flow, Load, Role, Scenario, ServerWatch, Shape, Step, StockWatch, digest,
+    Arrivals, Audit, Flow, Load, MOST_CLIENTS, Role, Scenario, ServerWatch, Shape, Step, StockWatch, digest,
 };
 use super::names::{Names, Scope};
 use super::raw;
@@ -25,15 +25,22 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
 const DEFAULT_CONNECTIONS: u32 = 256;
 const MOST_CONNECTIONS: u32 = 60_000;
-const MOST_CLIENTS: u32 = 1_000_000;
+/// A year. Far from where moments have no number any more.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Watching the stock more often than this is load.
+const SHORTEST_WATCH: Duration = Duration::from_millis(10);
 
 /// Reads the text of a file. `set` gives variables another value than the file does.
 pub(super) fn scenario(name: &str, text: &str, set: &[(String, String)]) -> Result<Scenario, ScenarioError> {
     let shape = |message: String| ScenarioError::Shape { file: name.to_owned(), message };
-    let file: raw::File = toml::from_str(text).map_err(|error| shape(error.to_string()))?;
+    let file: raw::File = toml::from_str(text).map_err(|error| unreadable(name, text, &error))?;
     for (name, _) in set {
         if !file.variables.contains_key(name) {
-            return Err(shape(format!("--set {name}: it has no variable of that name")));
+            let known: Vec<&str> = file.variables.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(shape(format!(
+                "--set {name}: there is no variable of that name in it; there are {known}"
+            )));
         }
     }
     let mut faults = Faults::new(name, text);
@@ -42,6 +49,32 @@ pub(super) fn scenario(name: &str, text: &str, set: &[(String, String)]) -> Resu
     faults.into_result()?;
     // Whatever is left out of a scenario is a fault.
     built.ok_or_else(|| shape("it is no scenario".to_owned()))
+}
+
+/// What the reader of TOML says, in the form of our own faults: with the line that it means, and without names of
+/// types that only programmers know.
+fn unreadable(name: &str, text: &str, error: &toml::de::Error) -> ScenarioError {
+    const WHOLE: &str = "expected a whole number, not negative and not larger than its field can be";
+    let mut said = error.message().trim().replace('\n', ", ");
+    for (type_name, words) in [
+        ("expected u8", WHOLE),
+        ("expected u32", WHOLE),
+        ("expected u64", WHOLE),
+        ("expected i64", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list in `[` and `]`"),
+        ("expected a map", "expected a table"),
+    ] {
+        if let Some(start) = said.strip_suffix(type_name) {
+            said = format!("{start}{words}");
+        }
+    }
+    let mut faults = Faults::new(name, text);
+    let at = error.span().unwrap_or_default();
+    let line = faults.line_of(at.start);
+    let line = if line.is_empty() { String::new() } else { format!("`{line}`: ") };
+    faults.add(at, format!("{line}{said}"));
+    faults.into_error()
 }
 
 fn build(
@@ -53,7 +86,8 @@ fn build(
     let mut names = Names::new(file, set, faults);
     let load_span = file.load.span();
     let file_load = file.load.get_ref();
-    let timeout = file_load.timeout.as_ref().and_then(|text| duration(text, faults));
+    let timeout =
+        file_load.timeout.as_ref().and_then(|text| some_time(text, Duration::from_nanos(1), faults));
     let defaults = Defaults {
         headers: &file.headers,
         identities: &file.identity,
@@ -65,12 +99,17 @@ fn build(
     steps.names.generators(&file.generate, steps.faults);
     let flows: Vec<Flow> =
         file.flows.get_ref().iter().filter_map(|written| flow(written, &mut steps)).collect();
-    if file.flows.get_ref().iter().all(|flow| flow.weight == 0) {
+    if file.flows.get_ref().is_empty() {
+        steps.faults.add(file.flows.span(), "a scenario has at least one flow");
+    } else if file.flows.get_ref().iter().all(|flow| flow.weight == 0) {
         steps.faults.add(file.flows.span(), "no flow has a weight, so none would ever start");
     }
     let stock = file.stock.as_ref().and_then(|stock| watched(stock, &mut steps));
     let server = file.server.as_ref().map(|server| published(server, &mut steps)).unwrap_or_default();
     let audit = file.audit.as_ref().map(|audit| audited(audit, &flows, &mut steps)).unwrap_or_default();
+    if file.name.get_ref().trim().is_empty() {
+        steps.faults.add(file.name.span(), "a scenario has a name");
+    }
     let code = file.answers.code.as_ref().and_then(|text| parsed::<Place>(text, steps.faults));
     let replayed = match &file.answers.replayed {
         Some(text) => parsed::<Place>(text, steps.faults),
@@ -128,11 +167,11 @@ fn flow(written: &raw::Flow, steps: &mut Steps<'_, '_>) -> Option<Flow> {
 fn watched(written: &raw::Stock, steps: &mut Steps<'_, '_>) -> Option<StockWatch> {
     let step = steps.read(&written.request, written.identity.as_ref(), written.repeat.as_ref())?;
     let sku = steps.template(&written.name, Escape::Raw, Scope::Watch)?;
-    let every = written.every.as_ref().map(|text| duration(text, steps.faults));
+    let every = written.every.as_ref().map(|text| some_time(text, SHORTEST_WATCH, steps.faults));
     Some(StockWatch {
         step,
         sku,
-        available: parsed(&written.available, steps.faults)?,
+        available: in_body(&written.available, steps.faults)?,
         every: every.unwrap_or(Some(Duration::from_secs(1)))?,
     })
 }
@@ -140,7 +179,7 @@ fn watched(written: &raw::Stock, steps: &mut Steps<'_, '_>) -> Option<StockWatch
 fn published(written: &raw::Server, steps: &mut Steps<'_, '_>) -> ServerWatch {
     let version = written.version.as_ref().and_then(|version| {
         let step = steps.read(&version.request, None, None)?;
-        Some((step, parsed(&version.at, steps.faults)?))
+        Some((step, in_body(&version.at, steps.faults)?))
     });
     let metrics = written.metrics.as_ref();
     ServerWatch {
@@ -220,7 +259,9 @@ fn open(written: &raw::Load, span: Range<usize>, faults: &mut Faults<'_>) -> Opt
             };
             Curve::new(points.iter().map(read).collect::<Option<_>>()?)
         }
-        (None, Some(rate), Some(text)) => Curve::flat(rate, duration(text, faults)?),
+        (None, Some(rate), Some(text)) => {
+            Curve::flat(rate, some_time(text, Duration::from_nanos(1), faults)?)
+        }
         _ => Err("mode `open` has either `rate` and `duration`, or `curve`".to_owned()),
     };
     Some(Shape::Open { arrivals, curve: faults.note(span, curve)? })
@@ -230,17 +271,27 @@ fn closed(written: &raw::Load, span: Range<usize>, faults: &mut Faults<'_>) -> O
     if written.arrivals.is_some() || written.rate.is_some() || written.curve.is_some() {
         faults.add(span.clone(), "`arrivals`, `rate` and `curve` are for mode `open`");
     }
-    let clients = bounded(written.clients.as_ref(), MOST_CLIENTS, "clients", faults);
-    let Some(clients) = clients else {
-        faults.add(span, "mode `closed` has `clients` and `duration`");
-        return None;
-    };
-    let Some(text) = &written.duration else {
+    let (Some(clients), Some(text)) = (&written.clients, &written.duration) else {
         faults.add(span, "mode `closed` has `clients` and `duration`");
         return None;
     };
     let flows = written.flows.as_ref().map(|flows| *flows.get_ref());
-    Some(Shape::Closed { clients, duration: duration(text, faults)?, flows })
+    if let Some(at) = written.flows.as_ref().filter(|_| flows == Some(0)) {
+        faults.add(at.span(), "`flows` is at least 1: that many are done in all");
+    }
+    let clients = bounded(Some(clients), MOST_CLIENTS, "clients", faults);
+    let duration = some_time(text, Duration::from_nanos(1), faults);
+    Some(Shape::Closed { clients: clients?, duration: duration?, flows })
+}
+
+/// A place that is no header.
+fn in_body(text: &raw::Text, faults: &mut Faults<'_>) -> Option<Place> {
+    let place = parsed(text, faults)?;
+    if matches!(place, Place::Body(_)) {
+        return Some(place);
+    }
+    faults.add(text.span(), format!("`{}` is read in the body; say `/items/0/id`", text.get_ref()));
+    None
 }
 
 /// A number from 1 to `most`.
@@ -264,6 +315,18 @@ pub(super) fn duration(text: &raw::Text, faults: &mut Faults<'_>) -> Option<Dura
     faults.note(text.span(), read_duration(text.get_ref()))
 }
 
+/// A duration that is not shorter than `least`.
+pub(super) fn some_time(text: &raw::Text, least: Duration, faults: &mut Faults<'_>) -> Option<Duration> {
+    let read = duration(text, faults)?;
+    if read >= least {
+        return Some(read);
+    }
+    let problem =
+        if read.is_zero() { "is no time at all".to_owned() } else { format!("is less than {least:?}") };
+    faults.add(text.span(), format!("`{}` {problem}; say `250ms`, `5s`, `2m` or `1h`", text.get_ref()));
+    None
+}
+
 pub(super) fn read_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -275,9 +338,12 @@ pub(super) fn read_duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(format!("`{text}` is no duration; say `250ms`, `5s`, `2m` or `1h`")),
     };
-    let number: f64 =
-        number.parse().map_err(|_| format!("`{text}` is no duration; `{number}` is no number"))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("`{text}` is too long"))
+    let number: f64 = number.parse().map_err(|_| {
+        let digits = if number.is_empty() { "it has no number" } else { "that is no number" };
+        format!("`{text}` is no duration, {digits}; say `250ms`, `5s`, `2m` or `1h`")
+    })?;
+    let read = Duration::try_from_secs_f64(number * seconds).ok().filter(|read| *read <= LONGEST);
+    read.ok_or_else(|| format!("`{text}` is too long; a duration is at most 8760h, a year"))
 }
 
 /// A text that is one of our own small forms.

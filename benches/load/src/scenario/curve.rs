@@ -85,6 +85,16 @@ impl Curve {
         self.due.last().copied().unwrap_or(0.0)
     }
 
+    /// The rate at a moment, flows a second; nothing after the end.
+    pub fn rate_at(&self, at: Duration) -> f64 {
+        let end = self.points.partition_point(|point| point.at <= at);
+        let (Some(from), Some(to)) = (self.points.get(end.wrapping_sub(1)), self.points.get(end)) else {
+            return 0.0;
+        };
+        let passed = (at - from.at).as_secs_f64() / (to.at - from.at).as_secs_f64();
+        from.rate + (to.rate - from.rate) * passed
+    }
+
     /// When `flows` flows are due; none if that is beyond the end.
     pub fn when(&self, flows: f64) -> Option<Duration> {
         if flows > self.total() {
@@ -127,6 +137,9 @@ mod tests {
             assert!((at - seconds).abs() < 1e-6, "{flows} flows are due at {at}, not {seconds}");
         }
         assert_eq!(curve.when(15_501.0), None);
+        for (seconds, rate) in [(0, 0.0), (5, 50.0), (10, 1000.0), (19, 1000.0), (25, 500.0), (30, 0.0)] {
+            assert_eq!(curve.rate_at(Duration::from_secs(seconds)), rate, "after {seconds} s");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is wrong with a scenario file, said so that it can be found.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ScenarioError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -26,15 +27,15 @@ pub enum ScenarioError {
         /// The names of those that are.
         shipped: String,
     },
-    /// The file is no TOML, or not of the shape of a scenario. The text shows the line.
+    /// What was asked for does not fit to the file.
     #[error("{file}: {message}")]
     Shape {
         /// The file.
         file: String,
-        /// What the reader says, with line, column and excerpt.
+        /// What is wrong.
         message: String,
     },
-    /// The shape is right and the content is not.
+    /// The file is no TOML, not of the shape of a scenario, or says what cannot be.
     #[error("{}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n"))]
     Faults(Vec<Fault>),
 }
@@ -81,12 +82,23 @@ impl<'a> Faults<'a> {
         read.map_err(|problem| self.add(span, problem)).ok()
     }
 
-    pub(super) fn into_result(mut self) -> Result<(), ScenarioError> {
-        if self.found.is_empty() {
-            return Ok(());
-        }
+    /// The line of the byte at `start`.
+    pub(super) fn line_of(&self, start: usize) -> &'a str {
+        let before = self.text.get(..start).unwrap_or(self.text);
+        let begin = before.rfind('\n').map_or(0, |end| end + 1);
+        self.text[begin..].lines().next().unwrap_or_default().trim()
+    }
+
+    pub(super) fn into_result(self) -> Result<(), ScenarioError> {
+        if self.found.is_empty() { Ok(()) } else { Err(self.into_error()) }
+    }
+
+    pub(super) fn into_error(mut self) -> ScenarioError {
+        // Stable, so that faults of one line stay in the order in which they were found; headers of all steps are read
+        // with each of them, and their faults are told once.
         self.found.sort_by_key(|fault| fault.line);
-        self.found.dedup();
-        Err(ScenarioError::Faults(self.found))
+        let mut told = HashSet::new();
+        self.found.retain(|fault| told.insert((fault.line, fault.problem.clone())));
+        ScenarioError::Faults(self.found)
     }
 }

@@ -293,8 +293,11 @@ pub enum Shape {
     },
 }
 
+/// Clients of a closed loop.
+pub(super) const MOST_CLIENTS: u32 = 1_000_000;
+
 /// What the rates and moments of a plan may be multiplied by.
-const FACTORS: RangeInclusive<f64> = 0.001..=1000.0;
+pub const FACTORS: RangeInclusive<f64> = 0.001..=1000.0;
 
 impl Load {
     /// How long flows start, without the warm-up.
@@ -313,9 +316,14 @@ impl Load {
         if [rates, times].iter().any(|factor| !FACTORS.contains(factor)) {
             return Err(format!("a plan is scaled by {} to {}", FACTORS.start(), FACTORS.end()));
         }
+        let refused = |problem| format!("rates times {rates} and moments times {times}: {problem}");
         let shape = match &self.shape {
             Shape::Open { arrivals, curve } => {
-                Shape::Open { arrivals: *arrivals, curve: curve.scaled(rates, times)? }
+                let curve = curve.scaled(rates, times).map_err(refused)?;
+                Shape::Open { arrivals: *arrivals, curve }
+            }
+            Shape::Closed { clients, .. } if f64::from(*clients) * rates > f64::from(MOST_CLIENTS) => {
+                return Err(refused(format!("a closed loop has at most {MOST_CLIENTS} clients")));
             }
             Shape::Closed { clients, duration, flows } => Shape::Closed {
                 clients: ((f64::from(*clients) * rates).round() as u32).max(1),
@@ -403,5 +411,12 @@ mod tests {
             assert!(load.scaled(rates, times).is_err(), "{rates} {times}");
         }
         assert!(Curve::flat(1e12, Duration::from_secs(1)).is_err());
+        let refused = load.scaled(1000.0, 1.0).and_then(|load| load.scaled(1000.0, 1.0)).unwrap_err();
+        assert!(refused.starts_with("rates times 1000 and moments times 1: a rate is a number"), "{refused}");
+        let shape = Shape::Closed { clients: 2_000, duration: Duration::from_secs(1), flows: None };
+        let closed = Load { shape, ..load };
+        assert!(closed.scaled(500.0, 1.0).is_ok());
+        let refused = closed.scaled(501.0, 1.0).unwrap_err();
+        assert!(refused.ends_with("a closed loop has at most 1000000 clients"), "{refused}");
     }
 }

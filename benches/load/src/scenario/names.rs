@@ -55,13 +55,14 @@ impl Names {
                 Some(text) => Ok(text),
                 None => scalar(value.get_ref()),
             };
-            if let Some(text) = faults.note(value.span(), text) {
-                names.declare(name, Origin::Constant(text), value, faults);
-            }
+            // A value that is wrong has its name all the same: who uses it is not to blame.
+            let text = faults.note(value.span(), text).unwrap_or_default();
+            names.declare(name, Origin::Constant(text), value, faults);
         }
         // Generators that choose from what the set-up collects are read after it.
         for (name, generate) in &file.generate {
-            if let Some(generator) = plain(generate, faults) {
+            if let Some(generator) = plain(generate).transpose() {
+                let generator = faults.note(generate.span(), generator).unwrap_or_else(placeholder);
                 names.declare(name, Origin::Drawn(generator), generate, faults);
             }
         }
@@ -84,6 +85,7 @@ impl Names {
             let collected = slot.filter(|slot| matches!(self.origin(*slot), Some(Origin::SetUp)));
             let Some(slot) = collected else {
                 faults.add(generate.span(), format!("no set-up step captures `{of}`"));
+                self.declare(name, Origin::Drawn(placeholder()), generate, faults);
                 continue;
             };
             let generator = match exponent {
@@ -244,12 +246,17 @@ fn scalar(value: &Value) -> Result<String, String> {
     }
 }
 
+/// Stands for a generator that is wrong, so that who uses its name is not blamed.
+fn placeholder() -> Generator {
+    Generator::Counter { from: 0, drawn: Arc::default() }
+}
+
 /// A generator that needs nothing of the set-up; none if it does.
-fn plain(written: &Spanned<raw::Generate>, faults: &mut Faults<'_>) -> Option<Generator> {
+fn plain(written: &Spanned<raw::Generate>) -> Result<Option<Generator>, String> {
     let read = match written.get_ref() {
         raw::Generate::Uuid {} => Ok(Generator::Uuid(0)),
         raw::Generate::Counter { from } => Ok(Generator::Counter { from: *from, drawn: Arc::default() }),
-        raw::Generate::Uniform { from: None, to: None, of: Some(_) } => return None,
+        raw::Generate::Uniform { from: None, to: None, of: Some(_) } => return Ok(None),
         raw::Generate::Uniform { from: Some(from), to: Some(to), of: None } if from <= to => {
             Ok(Generator::Uniform { from: *from, to: *to })
         }
@@ -259,12 +266,12 @@ fn plain(written: &Spanned<raw::Generate>, faults: &mut Faults<'_>) -> Option<Ge
         raw::Generate::Zipf { exponent, .. } if !(0.0..=10.0).contains(exponent) => {
             Err("`exponent` is from 0 to 10".to_owned())
         }
-        raw::Generate::Zipf { items: None, of: Some(_), .. } => return None,
+        raw::Generate::Zipf { items: None, of: Some(_), .. } => return Ok(None),
         raw::Generate::Zipf { items: Some(items), of: None, exponent } => zipf(*items, *exponent),
         raw::Generate::Zipf { .. } => Err("`zipf` has either `items` or `of`".to_owned()),
         raw::Generate::Choice { among, weights } => choice(among, weights.as_deref()),
     };
-    faults.note(written.span(), read)
+    read.map(Some)
 }
 
 fn zipf(items: u64, exponent: f64) -> Result<Generator, String> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use toml::{Spanned, Value};
 
-use super::answer::{Pattern, Place};
-use super::build::{bounded, duration, parsed, patterns, read_duration};
+use super::answer::{Pattern, Place, is_header_name};
+use super::build::{bounded, duration, parsed, patterns, read_duration, some_time};
 use super::fault::Faults;
 use super::model::{Check, Pause, Retry, Role, Step, Subject, Test};
 use super::names::{Names, Scope};
@@ -54,7 +54,9 @@ impl Steps<'_, '_> {
         written.name.get_ref().clone_into(&mut step.name);
         self.headers(&written.headers, site, &mut step.headers);
         step.body = self.body(written, site, &mut step.headers);
-        if let Some(timeout) = written.timeout.as_ref().and_then(|text| duration(text, self.faults)) {
+        let timeout = written.timeout.as_ref();
+        if let Some(timeout) = timeout.and_then(|text| some_time(text, Duration::from_nanos(1), self.faults))
+        {
             step.timeout = timeout;
         }
         if !written.expect.is_empty() {
@@ -108,7 +110,13 @@ impl Steps<'_, '_> {
             self.faults.add(text.span(), problem);
             return None;
         };
-        let path = self.text(path.trim(), text.span(), Escape::Url, site)?;
+        let path = path.trim();
+        if let Some(c) = outside_of_values(path).find(|c| !c.is_ascii_graphic() || *c == '#') {
+            let encoded: String = c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+            self.faults
+                .add(text.span(), format!("`{c}` cannot stand in the path `{path}`; write it `{encoded}`"));
+        }
+        let path = self.text(path, text.span(), Escape::Url, site)?;
         let mut headers = Vec::new();
         self.headers(self.defaults.headers, site, &mut headers);
         self.identify(identity, site, &mut headers);
@@ -160,15 +168,20 @@ impl Steps<'_, '_> {
     fn headers(&mut self, written: &raw::Texts, site: Site<'_>, headers: &mut Vec<(String, Template)>) {
         for (name, value) in written {
             let lower = name.to_ascii_lowercase();
-            let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-            if lower.is_empty() || !lower.chars().all(token) {
-                self.faults.add(value.span(), format!("`{name}` is no name of a header"));
+            if !is_header_name(&lower) {
+                self.faults.add(
+                    value.span(),
+                    format!("`{name}` is no name of a header; it has letters, digits and `-`"),
+                );
             }
             if matches!(lower.as_str(), "content-length" | "transfer-encoding" | "connection") {
                 self.faults.add(value.span(), format!("`{name}` is written by the generator itself"));
             }
             if value.get_ref().contains(char::is_control) {
-                self.faults.add(value.span(), "a header has one line");
+                self.faults.add(
+                    value.span(),
+                    format!("`{name}` has a line break or another control character in it"),
+                );
             }
             if let Some(value) = self.text(value.get_ref(), value.span(), Escape::Line, site) {
                 headers.retain(|(known, _)| *known != lower);
@@ -237,6 +250,10 @@ impl Steps<'_, '_> {
         let (span, check) = (written.span(), written.get_ref());
         let subject = match (&check.at, &check.sum) {
             (Some(at), None) => Subject::Place(self.faults.note(span.clone(), at.parse())?),
+            (None, Some(parts)) if parts.is_empty() => {
+                self.faults.add(span, "`sum` has at least one number");
+                return None;
+            }
             (None, Some(parts)) => {
                 let read = |part: &String| self.text(part, span.clone(), Escape::Raw, site);
                 Subject::Sum(parts.iter().map(read).collect::<Option<_>>()?)
@@ -310,6 +327,13 @@ impl Steps<'_, '_> {
         }
         let wait = duration(&written.wait, self.faults)?;
         let longest = written.longest.as_ref().map_or(Some(wait), |text| duration(text, self.faults))?;
+        if let Some(at) = written.longest.as_ref().filter(|_| longest < wait) {
+            self.faults.add(at.span(), "`longest` is less than `wait`; it bounds how far the wait grows");
+        }
+        if written.on.is_empty() {
+            let problem = "`on` names at least one answer, such as `503` or `timeout`";
+            self.faults.add(written.most.span(), problem);
+        }
         Some(Retry {
             on: patterns(&written.on, self.faults),
             most: bounded(Some(&written.most), MOST_REPETITIONS, "most", self.faults)?,
@@ -371,13 +395,25 @@ impl Steps<'_, '_> {
     }
 }
 
+/// The letters of a template that are written as they are.
+fn outside_of_values(text: &str) -> impl Iterator<Item = char> {
+    text.split("{{").enumerate().flat_map(|(index, part)| {
+        let outside = if index == 0 { part } else { part.split_once("}}").map_or("", |(_, after)| after) };
+        outside.chars()
+    })
+}
+
 /// `2s`, `1s..3s`, or `exp 2s`.
 fn pause(text: &str) -> Result<Pause, String> {
+    let read = |part: &str| {
+        let refused = |problem| format!("{problem}; a wait is `2s`, `1s..3s` or `exp 2s`");
+        read_duration(part.trim()).map_err(refused)
+    };
     if let Some(mean) = text.strip_prefix("exp ") {
-        return Ok(Pause::Exponential(read_duration(mean)?));
+        return Ok(Pause::Exponential(read(mean)?));
     }
-    let Some((from, to)) = text.split_once("..") else { return Ok(Pause::Fixed(read_duration(text)?)) };
-    let (from, to) = (read_duration(from)?, read_duration(to)?);
+    let Some((from, to)) = text.split_once("..") else { return Ok(Pause::Fixed(read(text)?)) };
+    let (from, to) = (read(from)?, read(to)?);
     if from <= to { Ok(Pause::Between(from, to)) } else { Err(format!("`{text}` ends before it begins")) }
 }
 
@@ -385,6 +421,9 @@ fn json_of(value: &Value) -> Result<serde_json::Value, String> {
     Ok(match value {
         Value::String(text) => serde_json::Value::from(text.as_str()),
         Value::Integer(number) => serde_json::Value::from(*number),
+        Value::Float(number) if !number.is_finite() => {
+            return Err(format!("JSON has no number {number}"));
+        }
         Value::Float(number) => serde_json::Value::from(*number),
         Value::Boolean(truth) => serde_json::Value::from(*truth),
         Value::Datetime(moment) => serde_json::Value::from(moment.to_string()),

@@ -34,6 +34,7 @@ impl Summary {
     pub fn new(recorded: &Recorded, facts: Facts, conditions: &[Condition]) -> Self {
         let Facts { mut run, mut load, stock, events, outages, server, audit, ledger } = facts;
         run.duration_s = rounded(run.duration_s);
+        run.drain_s = rounded(run.drain_s);
         load.cpu_share = rounded(load.cpu_share);
         load.cost.cpu_s = rounded(load.cost.cpu_s);
         load.cost.cores = rounded(load.cost.cores);
@@ -47,7 +48,12 @@ impl Summary {
             schema: SCHEMA.to_owned(),
             verdict: Verdict::default(),
             steps: recorded.steps.iter().map(|step| Step::of(step, counted_s)).collect(),
-            all: Totals::new(|kind| recorded.count(kind), &recorded.latency_us(), counted_s),
+            all: Totals::new(
+                Kind::ALL.map(|kind| recorded.count(kind)),
+                Kind::ALL.map(|kind| recorded.count_in_window(kind)),
+                &recorded.latency_us(),
+                counted_s,
+            ),
             seconds: seconds(recorded, &load.planned),
             run,
             load,
@@ -151,11 +157,13 @@ impl Percentiles {
 }
 
 impl Totals {
-    fn new(count: impl Fn(Kind) -> u64, latencies: &Latencies, counted_s: f64) -> Self {
-        let [ok, refused, throttled, failed] = Kind::ALL.map(count);
-        let count = ok + refused + throttled + failed;
+    /// `counts` by kind, and those of them that ended in the `counted_s` seconds `in_window`.
+    fn new(counts: [u64; 4], in_window: [u64; 4], latencies: &Latencies, counted_s: f64) -> Self {
+        let [ok, refused, throttled, failed] = counts;
+        let count = counts.iter().sum();
         let a_second = |count: u64| if counted_s > 0.0 { count as f64 / counted_s } else { 0.0 };
-        let (rate, ok_rate) = (rounded(a_second(count)), rounded(a_second(ok)));
+        let rate = rounded(a_second(in_window.iter().sum()));
+        let ok_rate = rounded(a_second(in_window[Kind::Ok.index()]));
         Self { count, ok, refused, throttled, failed, rate, ok_rate, latency: Percentiles::of(latencies) }
     }
 }
@@ -165,7 +173,12 @@ impl Step {
         Self {
             name: step.name.clone(),
             outcomes: step.outcomes.iter().map(OutcomeCount::of).collect(),
-            all: Totals::new(|kind| step.count(kind), &step.latency_us(), counted_s),
+            all: Totals::new(
+                Kind::ALL.map(|kind| step.count(kind)),
+                Kind::ALL.map(|kind| step.count_in_window(kind)),
+                &step.latency_us(),
+                counted_s,
+            ),
         }
     }
 }
@@ -176,6 +189,7 @@ impl OutcomeCount {
             outcome: outcome.label.clone(),
             kind: outcome.kind,
             count: outcome.count(),
+            drained: outcome.drained,
             waited_for: outcome.waited_for,
             latency: Percentiles::of(&outcome.latency_us),
             histogram: encode(&outcome.latency_us),

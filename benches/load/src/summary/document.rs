@@ -89,8 +89,11 @@ pub struct Run {
     pub seed: u64,
     /// When second zero was, RFC 3339 in UTC.
     pub started: String,
-    /// Seconds from second zero to the last answer.
+    /// Seconds from second zero in which flows started.
     pub duration_s: f64,
+    /// Seconds after that until the last of them had ended.
+    #[serde(default)]
+    pub drain_s: f64,
     /// Seconds at the start that count in the series alone.
     #[serde(default)]
     pub warm_up_s: f64,
@@ -246,6 +249,9 @@ pub struct OutcomeCount {
     pub kind: Kind,
     /// How often.
     pub count: u64,
+    /// How many of them ended in the drain; no rate is of these.
+    #[serde(default)]
+    pub drained: u64,
     /// Whether its latencies are among those of the step: yes of answers and time-outs.
     pub waited_for: bool,
     /// Latencies from the intended start, in microseconds.
@@ -267,7 +273,7 @@ pub struct Totals {
     pub throttled: u64,
     /// Of these: the rest.
     pub failed: u64,
-    /// Requests that ended a second, over the run without its warm-up.
+    /// Requests that ended a second, over the run without its warm-up and its drain.
     pub rate: f64,
     /// Requests that ended well a second.
     pub ok_rate: f64,

@@ -49,7 +49,7 @@ pub enum MergeError {
         of: u32,
     },
     /// They have other steps or another warm-up.
-    #[error("not parts of one run: {0}")]
+    #[error("not parts of one run")]
     Recorded(#[from] record::MergeError),
     /// A document cannot be read.
     #[error(transparent)]
@@ -157,6 +157,7 @@ fn merged_run(parts: &[Summary], first: &Summary) -> Run {
     let runs = || parts.iter().map(|part| &part.run);
     let mut run = first.run.clone();
     run.duration_s = runs().map(|run| run.duration_s).fold(0.0, f64::max);
+    run.drain_s = runs().map(|run| run.duration_s + run.drain_s).fold(0.0, f64::max) - run.duration_s;
     run.generators = runs().map(|run| run.generators).sum();
     run.interrupted = runs().any(|run| run.interrupted);
     run.versions.generator = distinct(runs().map(|run| run.versions.generator.as_str()));

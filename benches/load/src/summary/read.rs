@@ -11,7 +11,7 @@ use crate::record::{
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It is not JSON, or a field is missing or of another type.
-    #[error("not the report of a run: {0}")]
+    #[error("not the report of a run")]
     Json(#[from] serde_json::Error),
     /// It is of another schema.
     #[error("its schema is `{0}`; this program reads `{SCHEMA}`")]
@@ -83,8 +83,8 @@ impl Summary {
 impl OutcomeCount {
     fn recorded(&self, step: &str) -> Result<OutcomeRecorded, ReadError> {
         let latency_us = histogram(&format!("{step}: {}", self.outcome), &self.histogram)?;
-        let label = self.outcome.clone();
-        Ok(OutcomeRecorded { label, kind: self.kind, waited_for: self.waited_for, latency_us })
+        let (label, drained) = (self.outcome.clone(), self.drained);
+        Ok(OutcomeRecorded { label, kind: self.kind, waited_for: self.waited_for, latency_us, drained })
     }
 }
 

@@ -88,10 +88,12 @@ impl Summary {
             0.0 => String::new(),
             warm_up => format!(" of which {warm_up:.1} s warm-up do not count"),
         };
+        let drain =
+            if run.drain_s >= 0.05 { format!(" and {:.1} s drain", run.drain_s) } else { String::new() };
         let part = run.parts.told();
         writeln!(
             f,
-            "\n{} against {}, {:.1} s{warm_up}, seed {}, run {}{part}, started {}{interrupted}",
+            "\n{} against {}, {:.1} s{warm_up}{drain}, seed {}, run {}{part}, started {}{interrupted}",
             Printable(&run.scenario),
             Printable(&run.target),
             run.duration_s,
@@ -122,17 +124,25 @@ impl Summary {
     fn write_answers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nanswers{:>31}{:>11}{:>11}", "", "a second", "of all")?;
         let all = &self.all;
-        let counted_s = if all.rate > 0.0 { all.count as f64 / all.rate } else { f64::INFINITY };
+        let counted_s = self.run.duration_s - self.run.warm_up_s;
+        let a_second = |count: u64| if counted_s > 0.0 { count as f64 / counted_s } else { 0.0 };
         for kind in Kind::ALL {
             let count = all.count_of(kind);
             write!(f, "  {:<24}{:>12}", kind.name(), grouped(count))?;
-            write!(f, "{:>11}{:>11}", rate(count as f64 / counted_s), share(count, all.count))?;
+            write!(f, "{:>11}{:>11}", rate(a_second(self.in_window(kind))), share(count, all.count))?;
             let outcomes: Vec<String> =
                 self.outcomes_of(kind).map(|(label, count)| format!("{label} {}", grouped(count))).collect();
             let listed = if kind == Kind::Ok { String::new() } else { outcomes.join(", ") };
             writeln!(f, "{}{}", if listed.is_empty() { "" } else { "   " }, Printable(&listed))?;
         }
         Ok(())
+    }
+
+    /// Requests of one kind that ended before the drain, over all steps.
+    fn in_window(&self, kind: Kind) -> u64 {
+        let outcomes = self.steps.iter().flat_map(|step| &step.outcomes);
+        let of_kind = outcomes.filter(|outcome| outcome.kind == kind);
+        of_kind.map(|outcome| outcome.count.saturating_sub(outcome.drained)).sum()
     }
 
     /// What requests of one kind came to, over all steps, most frequent first.

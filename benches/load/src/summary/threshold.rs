@@ -107,10 +107,13 @@ impl Condition {
     }
 
     fn value(&self, recorded: &Recorded, counted_s: f64) -> Option<f64> {
-        let count = |kind: Option<Kind>| self.count(recorded, kind) as f64;
+        let count = |kind: Option<Kind>| self.sum(recorded, kind, StepRecorded::count) as f64;
         match self.figure {
             Figure::Count => Some(count(self.kind)),
-            Figure::Rate(kind) => (counted_s > 0.0).then(|| count(kind.or(self.kind)) / counted_s),
+            Figure::Rate(kind) => (counted_s > 0.0).then(|| {
+                let ended = self.sum(recorded, kind.or(self.kind), StepRecorded::count_in_window);
+                ended as f64 / counted_s
+            }),
             Figure::Ratio(kind) => {
                 let all = count(None);
                 (all > 0.0).then(|| count(Some(kind)) / all)
@@ -129,9 +132,15 @@ impl Condition {
         }
     }
 
-    fn count(&self, recorded: &Recorded, kind: Option<Kind>) -> u64 {
+    /// Counts of one kind or of all, over the steps that are meant.
+    fn sum(
+        &self,
+        recorded: &Recorded,
+        kind: Option<Kind>,
+        count: impl Fn(&StepRecorded, Kind) -> u64,
+    ) -> u64 {
         let kinds = Kind::ALL.into_iter().filter(|own| kind.is_none_or(|kind| *own == kind));
-        kinds.flat_map(|kind| self.steps(recorded).iter().map(move |step| step.count(kind))).sum()
+        kinds.map(|kind| self.steps(recorded).iter().map(|step| count(step, kind)).sum::<u64>()).sum()
     }
 
     fn latencies(&self, recorded: &Recorded) -> Latencies {

@@ -1,7 +1,10 @@
 //! Scenario files against servers in memory: what they measure, and what their audits find.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod answers;
 mod books;
+mod drain;
+mod faults;
 mod foreign;
 mod running;
 mod scenarios;

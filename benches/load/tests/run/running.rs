@@ -1,5 +1,6 @@
 //! Runs a scenario from its text.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use relampago_load::run::address::Url;
@@ -36,6 +37,13 @@ pub(crate) fn options(address: SocketAddr) -> Options {
 /// Runs the scenario of this text against a server, to its end.
 pub(crate) fn run_text(text: &str, address: SocketAddr) -> Summary {
     run_with(text, options(address), |_, _| {})
+}
+
+/// The same, with what it told meanwhile.
+pub(crate) fn run_watched(text: &str, address: SocketAddr) -> (Summary, Vec<Progress>) {
+    let told = RefCell::new(Vec::new());
+    let summary = run_with(text, options(address), |now, _| told.borrow_mut().push(now.clone()));
+    (summary, told.into_inner())
 }
 
 /// Runs the scenario of this text; `progress` may say that it is enough.

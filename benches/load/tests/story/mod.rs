@@ -173,6 +173,7 @@ pub(crate) fn facts(scenario: &str, seed: u64, curve: &[(f64, f64)]) -> Facts {
             seed,
             started: "2026-03-01T12:00:00Z".to_owned(),
             duration_s: planned.last().map_or(0.0, |point| point.at_s),
+            drain_s: 0.0,
             warm_up_s: 0.0,
             target: "http://127.0.0.1:8080".to_owned(),
             versions: Versions { generator: "0.1.0".to_owned(), server: Some("0.1.0".to_owned()) },
