@@ -195,7 +195,7 @@ fn say(line: &str) {
 
 fn read(path: &Path) -> Result<Summary> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Summary::from_json(&text).with_context(|| format!("{} is no report", path.display()))
+    Summary::from_json(&text).with_context(|| path.display().to_string())
 }
 
 fn compare(a: &Summary, b: &Summary, json: Option<&Path>) -> Result<ExitCode> {

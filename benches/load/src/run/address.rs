@@ -47,13 +47,11 @@ pub enum AddressError {
     Unspecified(IpAddr),
     /// The address may be anybody's.
     #[error(
-        "{host} is {address}, {kind}. Load on somebody else's server is an attack: say --yes-this-is-mine if it is yours"
+        "{host} is {kind}. Load on somebody else's server is an attack: say --yes-this-is-mine if it is yours"
     )]
     Foreign {
-        /// The name.
+        /// The name, and the address that it stands for.
         host: String,
-        /// What it stands for.
-        address: IpAddr,
         /// What kind of address that is.
         kind: &'static str,
     },
@@ -110,7 +108,9 @@ impl Url {
                 return Err(AddressError::Unspecified(address));
             }
             if let Some(kind) = foreign(address).filter(|_| !is_mine) {
-                return Err(AddressError::Foreign { host: self.name.clone(), address, kind });
+                let is_name = self.name.parse::<IpAddr>().is_err();
+                let host = if is_name { format!("{} ({address})", self.name) } else { self.name.clone() };
+                return Err(AddressError::Foreign { host, kind });
             }
         }
         let first = found.first().copied().ok_or_else(|| AddressError::Nowhere(self.name.clone()))?;
@@ -221,7 +221,9 @@ mod tests {
         for host in ["192.0.2.1", "169.254.169.254", "100.64.0.1", "[fe80::1]", "[::ffff:8.8.8.8]"] {
             let url = Url::parse(&format!("http://{host}:81")).unwrap();
             let refused = url.resolve(false).await;
-            assert!(matches!(refused, Err(AddressError::Foreign { .. })), "{host}: {refused:?}");
+            let told = refused.unwrap_err().to_string();
+            let bare = host.trim_matches(['[', ']']);
+            assert!(told.starts_with(&format!("{bare} is an address ")), "{told}");
             assert_eq!(url.resolve(true).await.unwrap().port(), 81, "{host}");
         }
         for host in ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]"] {

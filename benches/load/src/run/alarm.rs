@@ -50,3 +50,27 @@ fn once_after(left: Duration) -> Itimerspec {
     let tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
     Itimerspec { it_interval: never, it_value: Timespec { tv_sec, tv_nsec: left.subsec_nanos().into() } }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_goes_off_at_its_moment_and_not_sooner_than_it_should_again() {
+        let (short, apart) = (Duration::from_micros(300), Duration::from_millis(5));
+        let mut alarm = Alarm::new().unwrap();
+        let mut waited = Vec::new();
+        // A test that the system holds up for longer than `short` finds its moment passed.
+        for _ in 0..20 {
+            let begin = Instant::now();
+            alarm.until(begin + short, Duration::ZERO).await.unwrap();
+            assert!(begin.elapsed() >= short);
+            alarm.until(Instant::now() + short, apart).await.unwrap();
+            waited.push(begin.elapsed());
+        }
+        assert!(waited.iter().any(|waited| *waited >= short + apart), "{waited:?}");
+        alarm.until(Instant::now(), Duration::from_secs(3600)).await.unwrap();
+    }
+}
