@@ -1,4 +1,7 @@
-//! `relampago load` against a real server: a flash sale that is killed in the middle, several generators, Ctrl-C.
+//! `relampago load` against a real server: a flash sale that is killed in the middle, several generators, and how runs
+//! end.
+
+mod ends;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -7,8 +10,7 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use relampago_load::summary::Summary;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use relampago_load::summary::document::AuditState;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -64,7 +66,11 @@ async fn a_flash_sale_with_a_crash_in_it_is_told_and_its_books_balance() {
 
     let output = ended(generator).await;
     let summary = summary(&json);
-    assert!(summary.audit.ran && !summary.audit.failed(), "{}", text(&output));
+    assert!(summary.audit.balances(), "{}", text(&output));
+    // The crash is told with its beginning and its end.
+    let outage = summary.outages.first().unwrap_or_else(|| panic!("no outage: {}", text(&output)));
+    assert!(outage.to_s.is_some_and(|to| to > outage.from_s) && outage.requests > 1, "{outage:?}");
+    assert!(text(&output).contains("s  no answer for "), "{}", text(&output));
     // A machine that is busy may make the run invalid; nothing else may be wrong.
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", text(&output));
     let outcomes = summary.steps.iter().flat_map(|step| &step.outcomes);
@@ -77,7 +83,7 @@ async fn a_flash_sale_with_a_crash_in_it_is_told_and_its_books_balance() {
     );
     let left = summary.stock.last().map(|stock| stock.available);
     assert!(left.is_some() && !summary.server.is_empty(), "{}", text(&output));
-    assert!(fs::read_to_string(&html).unwrap().contains("<svg"));
+    assert!(fs::read_to_string(&html).unwrap().contains(r#"class="out""#));
 }
 
 #[tokio::test]
@@ -99,40 +105,33 @@ async fn several_generators_share_a_run() {
         let output = ended(generator).await;
         assert!(matches!(output.status.code(), Some(0 | 4)), "{}", text(&output));
     }
+    let files: Vec<&Path> = parts.iter().map(|(_, json)| json.as_path()).collect();
+    let parts: Vec<Summary> = files.iter().map(|json| summary(json)).collect();
+    assert!(parts.iter().all(|part| part.audit.state == AuditState::Part), "{:?}", parts[1].audit);
+
     let whole = shop.scratch().join("whole.json");
-    let merge = load(&["merge"]).args(parts.iter().map(|(_, json)| json)).arg("--json").arg(&whole).spawn();
-    let output = ended(merge.unwrap()).await;
+    let merge = async |more: &[&str], files: &[&Path]| {
+        ended(load(&["merge", "--json"]).arg(&whole).args(more).args(files).spawn().unwrap()).await
+    };
+    for (files, expected) in
+        [(&files[..1], "part 2 of 2 is missing"), (&[files[0], files[0]], "part 1 of 2 is there twice")]
+    {
+        let refused = merge(&[], files).await;
+        assert!(!refused.status.success() && text(&refused).contains(expected), "{}", text(&refused));
+    }
+    let output = merge(&[], &files).await;
+    assert!(text(&output).contains("NOT AUDITED: steady: each part found right"), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(6));
+
+    let output = merge(&["--url", &url, "--api-key", API_KEY], &files).await;
     let whole = summary(&whole);
-    let parts: Vec<Summary> = parts.iter().map(|(_, json)| summary(json)).collect();
+    assert!(whole.audit.balances() && whole.audit.checks.len() == 7, "{}", text(&output));
+    assert!(whole.audit.checks.iter().all(|check| check.passed == Some(true)), "{}", text(&output));
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", text(&output));
     assert_eq!(whole.run.generators, 2, "{}", text(&output));
     assert_eq!(whole.all.count, parts.iter().map(|part| part.all.count).sum::<u64>());
     // 200 a second for a second and a half, give or take what chance gives and takes.
     assert!((200..400).contains(&whole.all.count), "{}", text(&output));
-}
-
-#[tokio::test]
-async fn ctrl_c_ends_with_a_report() {
-    let shop = Shop::open(&[]).await;
-    let json = shop.scratch().join("interrupted.json");
-    let url = format!("http://{}", shop.address());
-    let plan = ["run", "steady", "--url", &url, "--api-key", API_KEY, "--scale", "0.1"];
-    let mut generator = load(&plan).arg("--json").arg(&json).spawn().unwrap();
-    let mut lines = BufReader::new(generator.stderr.take().unwrap()).lines();
-    let progress = async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.contains("ok/s") {
-                return;
-            }
-        }
-        panic!("no line of progress");
-    };
-    timeout(WITHIN, progress).await.expect("a line of progress");
-    let process = generator.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("a process id");
-    kill_process(process, Signal::INT).expect("signal the generator");
-    let output = ended(generator).await;
-    let summary = summary(&json);
-    assert!(summary.run.interrupted && summary.run.duration_s < 20.0, "{}", text(&output));
-    assert!(summary.audit.ran && !summary.audit.failed(), "{}", text(&output));
 }
 
 #[tokio::test]

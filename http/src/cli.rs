@@ -101,7 +101,8 @@ pub fn main() -> ExitCode {
         Command::Config(look) => look_at_settings(&look),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("relampago: {error:#}");
+        // Nobody may listen there.
+        let _closed = writeln!(std::io::stderr(), "relampago: {error:#}");
         ExitCode::FAILURE
     })
 }

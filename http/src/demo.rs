@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use relampago_load::run::address::Url;
-use relampago_load::run::{Options as RunOptions, run as run_scenario};
+use relampago_load::run::id::RunId;
+use relampago_load::run::{Options as RunOptions, Stop, run as run_scenario};
 use relampago_load::scenario::generator::Part;
 use relampago_load::scenario::{self, Scenario};
 use relampago_load::summary::Summary;
@@ -47,7 +48,7 @@ pub struct Options {
     /// Seed of every choice, to repeat a run
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Where the page about the sale is left [default: relampago-demo.html in the folder for temporary files]
+    /// Where the page about the sale is left [default: a new file in the folder for temporary files]
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
@@ -69,14 +70,34 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     let (server, told) = act_one(server, &sale, data.path(), &key, seed).await?;
     say(&format!("\nThe flash sale, with a crash in it\n{told}"));
     let findings = findings(&told, server.address, &key).await?;
-    let page = options.html.clone().unwrap_or_else(|| std::env::temp_dir().join("relampago-demo.html"));
-    std::fs::write(&page, html::page(&told)?).with_context(|| format!("cannot write {}", page.display()))?;
-    say(&format!("The report as a page: {}\n", page.display()));
+    // What cannot be written takes nothing from the verdict.
+    let page = leave_page(&told, options.html.as_deref());
+    if let Ok(page) = &page {
+        say(&format!("The report as a page: {}\n", page.display()));
+    }
     let plenty = scenario::parse("demo/plenty.toml", PLENTY, &[])?;
     let measured = act_two(&server, &plenty, &key, seed.wrapping_add(1)).await?;
     say(&format!("\nOne-request purchases without end of stock\n{measured}"));
     server.stop().await?;
-    Ok(verdict(&findings))
+    let right = verdict(&findings);
+    page.map(|_| right)
+}
+
+/// Leaves the page of the sale where it is asked for, or in a new file among the temporary ones; returns where.
+fn leave_page(told: &Summary, path: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let page = html::page(told).context("the page")?;
+    let Some(path) = path else {
+        // A fixed name would be somebody else's to prepare, in a folder that everybody may write to.
+        let mut file = tempfile::Builder::new()
+            .prefix("relampago-demo-")
+            .suffix(".html")
+            .tempfile()
+            .context("a temporary file for the page")?;
+        file.write_all(page.as_bytes()).context("cannot write the page")?;
+        return Ok(file.keep().context("cannot keep the page")?.1);
+    };
+    std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path.to_owned())
 }
 
 /// A run of a scenario against the server that listens at `target` now.
@@ -86,6 +107,7 @@ fn plan(target: Target, address: SocketAddr, key: &str, seed: u64) -> anyhow::Re
         target,
         api_key: Some(key.to_owned()),
         seed,
+        id: RunId::fresh(),
         part: Part { index: 0, of: 1 },
         threads: None,
         start_at: None,
@@ -104,7 +126,7 @@ async fn act_one(
 ) -> anyhow::Result<(Server, Summary)> {
     let target = Target::new(server.address);
     let plan = plan(target.clone(), server.address, key, seed)?;
-    let (_running, stop) = watch::channel(false);
+    let (_running, stop) = watch::channel(Stop::No);
     let (tell, events) = mpsc::channel(2);
     let crash = async {
         let placed = server.has_placed(ORDERS_BEFORE_THE_CRASH, key);
@@ -132,7 +154,7 @@ async fn act_one(
 async fn act_two(server: &Server, plenty: &Scenario, key: &str, seed: u64) -> anyhow::Result<Summary> {
     say("and now a product that does not sell out");
     let plan = plan(Target::new(server.address), server.address, key, seed)?;
-    let (_running, stop) = watch::channel(false);
+    let (_running, stop) = watch::channel(Stop::No);
     let (_quiet, events) = mpsc::channel(1);
     Ok(run_scenario(plenty, plan, stop, events, |progress| say(&load::line(progress))).await?)
 }
@@ -140,10 +162,11 @@ async fn act_two(server: &Server, plenty: &Scenario, key: &str, seed: u64) -> an
 /// What is wrong with the books of the flash sale; empty if they balance.
 async fn findings(told: &Summary, address: SocketAddr, key: &str) -> anyhow::Result<Vec<String>> {
     let mut findings: Vec<String> = Vec::new();
-    if !told.audit.ran {
-        findings.push("the books were not audited".to_owned());
+    if !told.audit.failed() && !told.audit.balances() {
+        let why = told.audit.reason.as_deref().unwrap_or("nobody did");
+        findings.push(format!("the books were not audited: {why}"));
     }
-    let failed = told.audit.checks.iter().filter(|check| !check.passed);
+    let failed = told.audit.checks.iter().filter(|check| check.passed == Some(false));
     findings.extend(failed.map(|check| format!("{}: {}", check.name, check.detail)));
     let mut staff = Client::staff(Target::new(address), key);
     for sku in ON_SALE {

@@ -16,7 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use relampago_load::run::address::Url;
-use relampago_load::run::{Options, run};
+use relampago_load::run::id::RunId;
+use relampago_load::run::{Options, Stop, run};
 use relampago_load::scenario;
 use relampago_load::scenario::generator::Part;
 use relampago_load::{Rng, Target};
@@ -47,7 +48,7 @@ struct Cost {
     cpu: Duration,
     wall: Duration,
     /// How late requests left, microseconds: half of them, and one of a hundred. None of wrk.
-    late: Option<[u64; 2]>,
+    late: Option<[Option<u64>; 2]>,
 }
 
 impl Cost {
@@ -87,7 +88,9 @@ fn main() -> Result<()> {
     for ((name, _), costs) in kinds.iter().zip(&costs) {
         let rate = median(costs, |cost| cost.requests / cost.wall.as_secs_f64());
         let each = median(costs, Cost::per_cpu_second);
-        let late = [0, 1].map(|of| median(costs, |cost| cost.late.map_or(f64::NAN, |late| late[of] as f64)));
+        let late = [0, 1].map(|of| {
+            median(costs, |cost| cost.late.and_then(|late| late[of]).map_or(f64::NAN, |late| late as f64))
+        });
         let late =
             if late[0].is_nan() { String::new() } else { format!("{:.0}, {:.0} µs", late[0], late[1]) };
         let (of_wrk, of_few) = (each / of_wrk, each / of_few);
@@ -147,6 +150,7 @@ fn load(address: SocketAddr, body: &str, load: &str) -> Result<Cost> {
         target: Target::new(address),
         api_key: None,
         seed: Rng::fresh_seed(),
+        id: RunId::fresh(),
         part: Part { index: 0, of: 1 },
         threads: Some(1),
         start_at: None,
@@ -154,7 +158,7 @@ fn load(address: SocketAddr, body: &str, load: &str) -> Result<Cost> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (_stop, stopped) = watch::channel(false);
+    let (_stop, stopped) = watch::channel(Stop::No);
     let (_tell, told) = mpsc::channel(1);
     let before = own_cpu()?;
     let summary = runtime.block_on(run(&scenario, options, stopped, told, |_| {}))?;

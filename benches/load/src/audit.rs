@@ -1,7 +1,7 @@
 //! The verdict: what the API shows, against what it acknowledged. Findings are sentences for people; no finding
 //! means that all is well.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use crate::target::Target;
 use crate::wire::{Inventory, Order, Page, Payment};
 
 /// Connections that read at the same time.
-const READERS: usize = 16;
+pub(crate) const READERS: usize = 16;
 /// How long one read is tried again while the server is away or overloaded.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAGE: usize = 200;
@@ -45,7 +45,7 @@ impl Auditor {
     /// # Errors
     /// When the server does not answer.
     pub async fn conservation(&self, skus: &[String]) -> Result<Vec<String>, ClientError> {
-        Ok(self.inventories(skus).await?.values().filter_map(imbalance).collect())
+        Ok(self.inventories(skus, PATIENCE).await?.values().filter_map(imbalance).collect())
     }
 
     /// Checks that every acknowledged order, payment, cancellation and adjustment is there with its content.
@@ -62,7 +62,7 @@ impl Auditor {
         let mut findings = ledger.anomalies();
         let stock = ledger.stock();
         let skus: Vec<String> = stock.keys().cloned().collect();
-        let inventories = self.inventories(&skus).await?;
+        let inventories = self.inventories(&skus, PATIENCE).await?;
         for inventory in inventories.values() {
             findings.extend(imbalance(inventory));
             let expected = stock[&inventory.sku];
@@ -99,23 +99,18 @@ impl Auditor {
 
     /// Units that live orders hold and have taken, as the list of all orders shows them, against the inventory.
     async fn balance(&self, ledger: &Ledger) -> Result<Vec<String>, ClientError> {
-        let orders = self.all_orders().await?;
-        let entries: HashMap<String, Entry> =
-            ledger.entries().into_iter().map(|entry| (entry.order.id.clone(), entry)).collect();
-        let mut findings = strangers(&orders, &entries);
+        let orders = self.all_orders(PATIENCE, |_| {}).await?;
+        let known = ledger.entries().into_iter().map(|entry| entry.order.id).collect();
+        let mut findings = strangers(&orders, &known);
         let held = held_by(&orders);
         let skus: Vec<String> = ledger.stock().into_keys().collect();
-        for (sku, inventory) in self.inventories(&skus).await? {
+        for (sku, inventory) in self.inventories(&skus, PATIENCE).await? {
             findings.extend(mismatch(&inventory, held.get(&sku).copied().unwrap_or_default()));
         }
         Ok(findings)
     }
 
-    pub(crate) async fn read_back(
-        &self,
-        entries: Vec<Entry>,
-        moment: Moment,
-    ) -> Result<Vec<String>, ClientError> {
+    async fn read_back(&self, entries: Vec<Entry>, moment: Moment) -> Result<Vec<String>, ClientError> {
         let mut readers = JoinSet::new();
         let share = entries.len().div_ceil(READERS).max(1);
         for entries in entries.chunks(share) {
@@ -123,7 +118,7 @@ impl Auditor {
             readers.spawn(async move {
                 let mut findings = Vec::new();
                 for entry in &entries {
-                    findings.extend(read_entry(&mut client, entry, moment).await?);
+                    findings.extend(read_entry(&mut client, entry, moment, PATIENCE).await?.findings);
                 }
                 Ok::<_, ClientError>(findings)
             });
@@ -138,27 +133,35 @@ impl Auditor {
         Ok(findings)
     }
 
+    /// The inventories of `skus`; each read is tried until `patience` is over.
     pub(crate) async fn inventories(
         &self,
         skus: &[String],
+        patience: Duration,
     ) -> Result<BTreeMap<String, Inventory>, ClientError> {
         let mut client = self.client();
         let mut inventories = BTreeMap::new();
         for sku in skus {
-            let answer = read(&mut client, format!("/api/v1/inventory/{sku}")).await?;
+            let answer = read(&mut client, format!("/api/v1/inventory/{sku}"), patience).await?;
             inventories.insert(sku.clone(), expected(&answer)?.json()?);
         }
         Ok(inventories)
     }
 
-    pub(crate) async fn all_orders(&self) -> Result<Vec<Order>, ClientError> {
+    /// All orders of the shop; `so_far` is told how many are read after each page.
+    pub(crate) async fn all_orders(
+        &self,
+        patience: Duration,
+        so_far: impl Fn(usize),
+    ) -> Result<Vec<Order>, ClientError> {
         let mut client = self.client();
         let mut orders = Vec::new();
         let mut path = format!("/api/v1/orders?limit={PAGE}");
         loop {
-            let answer = read(&mut client, path).await?;
+            let answer = read(&mut client, path, patience).await?;
             let page: Page<Order> = expected(&answer)?.json()?;
             orders.extend(page.items);
+            so_far(orders.len());
             match page.next_cursor {
                 Some(cursor) => path = format!("/api/v1/orders?limit={PAGE}&cursor={cursor}"),
                 None => return Ok(orders),
@@ -166,13 +169,13 @@ impl Auditor {
         }
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::staff(self.target.clone(), &self.api_key)
     }
 }
 
-async fn read(client: &mut Client, path: String) -> Result<Answer, ClientError> {
-    client.persist(&Request::get(path), PATIENCE, |_| {}).await
+async fn read(client: &mut Client, path: String, patience: Duration) -> Result<Answer, ClientError> {
+    client.persist(&Request::get(path), patience, |_| {}).await
 }
 
 fn expected(answer: &Answer) -> Result<&Answer, ClientError> {
@@ -182,23 +185,41 @@ fn expected(answer: &Answer) -> Result<&Answer, ClientError> {
     }
 }
 
-/// Reads an acknowledged order and its payment back.
-async fn read_entry(client: &mut Client, entry: &Entry, moment: Moment) -> Result<Vec<String>, ClientError> {
-    let answer = read(client, format!("/api/v1/orders/{}", entry.order.id)).await?;
+/// What the shop shows of an acknowledged order.
+#[derive(Debug)]
+pub(crate) struct ReadBack {
+    /// As it is now; `None` if it is lost.
+    pub(crate) order: Option<Order>,
+    /// What differs from what was acknowledged.
+    pub(crate) findings: Vec<String>,
+}
+
+/// Reads an acknowledged order and its payment back; each read is tried until `patience` is over.
+pub(crate) async fn read_entry(
+    client: &mut Client,
+    entry: &Entry,
+    moment: Moment,
+    patience: Duration,
+) -> Result<ReadBack, ClientError> {
+    let answer = read(client, format!("/api/v1/orders/{}", entry.order.id), patience).await?;
     if answer.code() == 404 {
-        return Ok(vec![format!("order {} is lost (key {})", entry.order.id, entry.key)]);
+        return Ok(ReadBack { order: None, findings: vec![lost(entry)] });
     }
     let order: Order = expected(&answer)?.json()?;
     let mut findings = compare_order(entry, &order);
     if let Some(known) = entry.payment() {
-        let answer = read(client, format!("/api/v1/payments/{}", known.id)).await?;
+        let answer = read(client, format!("/api/v1/payments/{}", known.id), patience).await?;
         if answer.code() == 404 {
             findings.push(format!("payment {} of order {} is lost", known.id, order.id));
         } else {
             findings.extend(compare_payment(entry, known, &expected(&answer)?.json()?, moment));
         }
     }
-    Ok(findings)
+    Ok(ReadBack { order: Some(order), findings })
+}
+
+pub(crate) fn lost(entry: &Entry) -> String {
+    format!("order {} is lost (key {})", entry.order.id, entry.key)
 }
 
 pub(crate) fn imbalance(inventory: &Inventory) -> Option<String> {
@@ -211,9 +232,9 @@ pub(crate) fn imbalance(inventory: &Inventory) -> Option<String> {
 }
 
 /// Units reserved and sold by sku, as orders have them.
-pub(crate) fn held_by(orders: &[Order]) -> BTreeMap<String, (i64, i64)> {
+pub(crate) fn held_by<'a>(orders: impl IntoIterator<Item = &'a Order>) -> BTreeMap<String, (i64, i64)> {
     let mut held: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-    for order in orders.iter().filter(|order| order.is_live()) {
+    for order in orders.into_iter().filter(|order| order.is_live()) {
         for item in &order.items {
             let (reserved, sold) = held.entry(item.sku.clone()).or_default();
             *(if order.is_sold() { sold } else { reserved }) += item.quantity;
@@ -233,21 +254,24 @@ pub(crate) fn mismatch(inventory: &Inventory, held: (i64, i64)) -> Option<String
 }
 
 /// Orders in the shop that nobody was told about, and orders listed twice.
-pub(crate) fn strangers(orders: &[Order], entries: &HashMap<String, Entry>) -> Vec<String> {
+pub(crate) fn strangers<'a>(
+    orders: impl IntoIterator<Item = &'a Order>,
+    known: &HashSet<String>,
+) -> Vec<String> {
     let mut seen: HashMap<&str, u32> = HashMap::new();
     for order in orders {
         *seen.entry(&order.id).or_default() += 1;
     }
     let mut findings = Vec::new();
     for (id, times) in &seen {
-        if !entries.contains_key(*id) {
+        if !known.contains(*id) {
             findings.push(format!("order {id} exists, but no purchase was answered with it"));
         }
         if *times > 1 {
             findings.push(format!("order {id} is listed {times} times"));
         }
     }
-    let missing = entries.keys().filter(|id| !seen.contains_key(id.as_str()));
+    let missing = known.iter().filter(|id| !seen.contains_key(id.as_str()));
     findings.extend(missing.map(|id| format!("order {id} is not in the list of orders")));
     findings
 }

@@ -59,7 +59,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// Whether a later try of the same request can succeed.
-    fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::Lost(_) | Self::Unanswered(_))
     }
 }

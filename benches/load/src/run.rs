@@ -4,8 +4,11 @@
 //! | --- | --- |
 //! | [`address`] | where the load goes, and whether it may |
 //! | [`arrivals`] | when flows start in an open loop |
+//! | [`id`] | what tells a run from every other one on the same data |
 //! | `options` | what a run is told, what it tells meanwhile, why it may not begin |
 //! | `leader` | the load: its workers, and what they write down |
+//! | `outage` | when nobody could reach the server |
+//! | `attended` | an audit that says how far it is, and can be ended |
 //! | `report` | what the load came to, summed up |
 //! | `worker` | a thread: its own runtime, connections and share of the flows |
 //! | `shopper` | one flow |
@@ -18,12 +21,15 @@
 pub mod address;
 mod alarm;
 pub mod arrivals;
+mod attended;
 mod caller;
 mod connection;
 mod exposed;
+pub mod id;
 mod json;
 mod leader;
 mod options;
+mod outage;
 mod pool;
 mod prepared;
 mod report;
@@ -36,20 +42,22 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 
-pub(crate) use caller::Caller;
+pub use attended::audit_whole;
+pub(crate) use caller::{CallError, Caller};
 pub(crate) use json::find_text;
-pub use options::{Events, Options, Progress, RunError};
+pub(crate) use options::told_more;
+pub use options::{AuditProgress, Events, LoadProgress, Options, Progress, RunError, Stop};
+pub(crate) use outage::Outages;
 pub use prepared::PrepareError;
 pub(crate) use prepared::{Globals, Prepared};
 pub(crate) use setup::set_index;
 
-use crate::audit::Auditor;
-use crate::record::{Recorded, StepId};
+use crate::record::StepId;
 use crate::scenario::template::Values;
 use crate::scenario::{Scenario, model};
 use crate::summary::Summary;
-use crate::summary::document::Audit;
-use crate::verify::{Notes, anomalies, audit_steps, books};
+use crate::verify::Notes;
+use attended::{Attendant, Loaded};
 use leader::Leader;
 use prepared::Plan;
 use setup::set_up;
@@ -61,27 +69,57 @@ use setup::set_up;
 pub async fn run(
     scenario: &Scenario,
     options: Options,
-    stop: Receiver<bool>,
+    mut stop: Receiver<Stop>,
     events: Events,
-    progress: impl FnMut(&Progress),
+    mut progress: impl FnMut(&Progress),
 ) -> Result<Summary, RunError> {
     if matches!(scenario.audit, model::Audit::Relampago { .. }) && options.api_key.is_none() {
         return Err(RunError::NoCredential);
     }
     let notes = Arc::new(Notes::default());
-    let mut globals =
-        Globals::new(scenario, &options.url, options.seed, options.api_key.clone(), options.part);
     let mut caller = Caller::new(options.target.clone());
+    let begun = tokio::select! {
+        begun = begin(scenario, &options, &notes, &mut caller) => begun?,
+        _told = told_more(&mut stop, Stop::No) => return Err(RunError::Stopped),
+    };
+    let Begun { plan, server_version, leader } = begun;
+    let report = leader.lead(stop.clone(), events, &mut progress).await;
+    let loaded =
+        Loaded { scenario, options: &options, plan: &plan, notes: &notes, recorded: &report.recorded };
+    let audited = loaded.audit(caller, Attendant::new(stop, &mut progress)).await?;
+    Ok(report.sum_up(scenario, &options, server_version, audited, notes.replays()))
+}
+
+/// A run whose load is about to start.
+struct Begun<'a> {
+    plan: Arc<Plan>,
+    server_version: Option<String>,
+    leader: Leader<'a>,
+}
+
+/// Sets up, and opens all connections.
+async fn begin<'a>(
+    scenario: &'a Scenario,
+    options: &Options,
+    notes: &Arc<Notes>,
+    caller: &mut Caller,
+) -> Result<Begun<'a>, RunError> {
+    let mut globals = Globals::new(
+        scenario,
+        &options.url,
+        options.seed,
+        &options.id,
+        options.api_key.clone(),
+        options.part,
+    );
     if options.part.index == 0 {
-        set_up(scenario, &mut globals, &mut caller, &notes).await?;
+        set_up(scenario, &mut globals, caller, notes).await?;
     }
     globals.settle(scenario)?;
     let plan = Plan::new(scenario, globals)?;
-    let server_version = version_of_server(scenario, &plan.globals, &mut caller).await?;
-    let leader = Leader::start(scenario, &options, &plan, &notes).await?;
-    let report = leader.lead(stop, events, progress).await;
-    let audit = audit(scenario, &options, &plan, &notes, &report.recorded, &mut caller).await?;
-    Ok(report.sum_up(scenario, &options, server_version, audit))
+    let server_version = version_of_server(scenario, &plan.globals, caller).await?;
+    let leader = Leader::start(scenario, options, &plan, notes).await?;
+    Ok(Begun { plan, server_version, leader })
 }
 
 async fn version_of_server(
@@ -92,26 +130,4 @@ async fn version_of_server(
     let Some((step, place)) = &scenario.server.version else { return Ok(None) };
     let prepared = Prepared::new(step, StepId(0), globals)?;
     Ok(caller.figure(&prepared, place, &Values::default()).await)
-}
-
-async fn audit(
-    scenario: &Scenario,
-    options: &Options,
-    plan: &Plan,
-    notes: &Notes,
-    recorded: &Recorded,
-    caller: &mut Caller,
-) -> Result<Audit, PrepareError> {
-    let checks = match &scenario.audit {
-        model::Audit::None => Vec::from_iter(anomalies(notes)),
-        model::Audit::Relampago { patience } => {
-            let api_key = options.api_key.clone().unwrap_or_default();
-            let auditor = Auditor { target: options.target.clone(), api_key };
-            books(&auditor, notes, options.part.of == 1, *patience).await
-        }
-        model::Audit::Steps { steps, patience } => {
-            audit_steps(caller, scenario, steps, &plan.globals, notes, recorded, *patience).await?
-        }
-    };
-    Ok(Audit { ran: !checks.is_empty(), checks })
 }

@@ -51,8 +51,8 @@ fn a_slower_run_is_slower_and_by_how_much() {
     }
     assert_eq!(figure(&comparison, "all", "rate").verdict, Verdict::NoSignificantDifference);
     let text = comparison.to_string();
-    assert!(text.starts_with("B against A: p50 slower by "), "{text}");
-    assert!(text.contains("warning: the seeds differ: 1 and 2"), "{text}");
+    let doubt = text.find("warning: the seeds differ: 1 and 2").unwrap();
+    assert!(doubt < text.find("B against A: p50 slower by ").unwrap(), "doubts come first: {text}");
 
     let back = Comparison::new(&b, &a, SEED);
     assert_eq!(figure(&back, "all", "p50").verdict, Verdict::Faster);
@@ -82,19 +82,23 @@ fn doubts_are_told() {
     let mut b = a.clone();
     b.load.valid = false;
     b.load.invalid_reasons = vec!["99 % of a core".to_owned()];
-    b.audit.checks[0].passed = false;
+    b.audit.checks[0].passed = Some(false);
     b.run.interrupted = true;
     b.run.scenario = "steady".to_owned();
     b.run.target = "http://127.0.0.1:9090".to_owned();
     b.run.machine.cpus = 64;
+    b.run.scenario_hash = "of another text".to_owned();
+    b.run.versions.server = Some("0.2.0".to_owned());
     b.steps[1].name = "cancel".to_owned();
     b.seconds.truncate(9);
     let comparison = Comparison::new(&a, &b, SEED);
     let expected = [
         "run B is invalid, its generator was the limit: 99 % of a core",
         "the audit of run B failed",
-        "run B was ended early",
+        "run B was cut short by its user",
         "the scenarios differ: flash-sale and steady",
+        "the texts of the scenarios differ, or what the command line changed in them",
+        "the servers differ: 0.1.0 and 0.2.0",
         "the targets differ: http://127.0.0.1:8080 and http://127.0.0.1:9090",
         "the machines differ: 2 x ",
         "the steps differ: buy, pay and buy, cancel",

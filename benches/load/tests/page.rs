@@ -50,6 +50,9 @@ fn the_page_shows_every_chart_and_the_verdict_on_top() {
     );
     // The mark itself, once in every drawing over time.
     assert!(page.matches("<title>server killed</title>").count() >= 14);
+    // The outage as a band in every drawing over time, and in words.
+    assert!(page.matches(r#"class="out""#).count() >= 14);
+    assert!(page.contains("no answer for 1.6 s, until 23.9 s: 900 requests found no connection or lost it"));
     assert!(!page.contains("NaN") && !page.contains("inf "), "a figure has no place");
 }
 
@@ -80,7 +83,11 @@ fn what_others_chose_is_text() {
     summary.steps[0].name = evil.to_owned();
     summary.steps[1].outcomes[0].outcome = evil.to_owned();
     summary.thresholds[0].expression = evil.to_owned();
-    summary.audit.checks.push(AuditCheck { name: evil.to_owned(), passed: false, detail: evil.to_owned() });
+    summary.audit.checks.push(AuditCheck {
+        name: evil.to_owned(),
+        passed: Some(false),
+        detail: evil.to_owned(),
+    });
     summary.verdict.failures = vec![evil.to_owned(); 2];
     summary.load.invalid_reasons = vec![evil.to_owned()];
 
@@ -94,7 +101,7 @@ fn what_others_chose_is_text() {
 
 #[test]
 fn a_run_of_nothing_has_a_page() {
-    let mut nothing = Summary::from_json(include_str!("documents/relampago-load-1.json")).unwrap();
+    let mut nothing = Summary::from_json(include_str!("documents/relampago-load-2.json")).unwrap();
     page(&nothing).unwrap();
     nothing.seconds.clear();
     nothing.steps.clear();

@@ -1,7 +1,7 @@
 //! `relampago load`: load from a scenario file, and what is made of its reports.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,16 +9,18 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use relampago_load::audit::Auditor;
 use relampago_load::compare::Comparison;
 use relampago_load::run::address::Url;
-use relampago_load::run::{Options, Progress, run};
+use relampago_load::run::id::RunId;
+use relampago_load::run::{LoadProgress, Options, Progress, Stop, audit_whole, run};
 use relampago_load::scenario::generator::Part;
 use relampago_load::scenario::model::FACTORS;
 use relampago_load::scenario::{self, Scenario, shipped};
-use relampago_load::summary::Summary;
+use relampago_load::summary::{Missing, Summary};
 use relampago_load::{Rng, Target, html};
 use tokio::runtime::Builder;
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::serve;
@@ -31,8 +33,8 @@ const MOST_SKUS_SHOWN: usize = 3;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Load {
-    /// Run a scenario against a server: exit code 0 if it passed, 3 if the books do not balance, 4 if the generator
-    /// was the limit, 5 if a threshold was missed
+    /// Run a scenario against a server: exit code 0 if it passed, 3 if the books do not balance, 4 if the figures say
+    /// nothing of the server, 5 if a threshold was missed, 6 if the audit could not be made, 7 if it was cut short
     Run(Box<RunArgs>),
     /// List the scenarios that come along
     List,
@@ -56,14 +58,31 @@ pub(super) enum Load {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Make one report of those that several generators wrote of one run
-    Merge {
-        /// The reports, JSON
-        #[arg(required = true, num_args = 2..)]
-        parts: Vec<PathBuf>,
-        #[command(flatten)]
-        out: Out,
-    },
+    /// Make one report of those that several generators wrote of one run; with --url and --api-key the books of the
+    /// whole are audited, which no part could do
+    Merge(Box<MergeArgs>),
+}
+
+/// How to merge.
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// The reports, JSON
+    #[arg(required = true)]
+    parts: Vec<PathBuf>,
+    /// Merge what there is, and say in the report what is missing
+    #[arg(long)]
+    allow_missing: bool,
+    /// The shop whose books are audited: http://HOST:PORT
+    #[arg(long)]
+    url: Option<String>,
+    /// The credential of staff that the audit reads with
+    #[arg(long, env = "LOAD_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Audit a server that is neither on this machine nor in a private network
+    #[arg(long)]
+    yes_this_is_mine: bool,
+    #[command(flatten)]
+    out: Out,
 }
 
 /// How to run a scenario.
@@ -78,9 +97,14 @@ pub(super) struct RunArgs {
     /// What {{api_key}} stands for; the audit reads with it
     #[arg(long, env = "LOAD_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// Seed of every choice, to repeat a run on fresh data
+    /// Seed of every choice, to have people do the same again [default: another one for each run]
     #[arg(long)]
     seed: Option<u64>,
+    /// What the names and keys of this run have in them, so that they are those of no other run, whatever its seed; the
+    /// same one again asks for what was answered before [default: another one for each run; generators with --part
+    /// agree on theirs by --seed and --start-at]
+    #[arg(long, value_name = "NAME")]
+    run_id: Option<RunId>,
     /// Another value for a variable of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
@@ -133,10 +157,7 @@ pub(super) fn execute(load: &Load) -> Result<ExitCode> {
             print(&format!("{}: {} flows, all right\n", scenario.name, scenario.flows.len()))
         }
         Load::Compare { a, b, json } => compare(&read(a)?, &read(b)?, json.as_deref()),
-        Load::Merge { parts, out } => {
-            let parts: Vec<Summary> = parts.iter().map(|path| read(path)).collect::<Result<_>>()?;
-            hand_out(&Summary::merge(&parts)?, out)
-        }
+        Load::Merge(arguments) => merge(arguments),
     }
 }
 
@@ -156,10 +177,20 @@ fn show(name: &str) -> Result<ExitCode> {
     print(text)
 }
 
+/// Writes to standard output. A reader who has seen enough is no failure.
 fn print(text: &str) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")?;
-    Ok(ExitCode::SUCCESS)
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Says something on the way. A reader who has gone away is no reason to stop.
+fn say(line: &str) {
+    let _closed = writeln!(std::io::stderr(), "{line}");
 }
 
 fn read(path: &Path) -> Result<Summary> {
@@ -176,19 +207,56 @@ fn compare(a: &Summary, b: &Summary, json: Option<&Path>) -> Result<ExitCode> {
     print(&comparison.to_string())
 }
 
+fn merge(arguments: &MergeArgs) -> Result<ExitCode> {
+    let parts: Vec<Summary> = arguments.parts.iter().map(|path| read(path)).collect::<Result<_>>()?;
+    let missing = if arguments.allow_missing { Missing::Mark } else { Missing::Refuse };
+    let merged = Summary::merge(&parts, missing)?;
+    let merged = match &arguments.url {
+        Some(url) => audited(merged, &Url::parse(url)?, arguments)?,
+        None => merged,
+    };
+    hand_out(&merged, &arguments.out)
+}
+
+/// Audits the books of a run whose parts were merged.
+fn audited(merged: Summary, url: &Url, arguments: &MergeArgs) -> Result<Summary> {
+    let api_key = arguments.api_key.clone().context("the audit reads all orders: give --api-key")?;
+    if merged.ledger.is_none() {
+        bail!(
+            "there is nothing to audit: the scenario has no audit of kind `relampago`, or it was made already"
+        );
+    }
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let address = url.resolve(arguments.yes_this_is_mine).await?;
+        let auditor = Auditor { target: Target::new(address), api_key };
+        let (stop, stopped) = watch::channel(Stop::No);
+        let line = teller();
+        tokio::select! {
+            summary = audit_whole(merged, auditor, stopped, line) => Ok(summary),
+            given_up = interrupted(stop) => Err(given_up),
+        }
+    })
+}
+
 fn run_scenario(arguments: &RunArgs) -> Result<ExitCode> {
     serve::raise_file_limit();
-    let mut scenario = scenario::load(&arguments.scenario, &arguments.set)?;
-    scenario.load = scenario.load.scaled(arguments.scale, arguments.stretch).map_err(anyhow::Error::msg)?;
+    let scenario = scenario::load(&arguments.scenario, &arguments.set)?;
+    let scenario = scenario.scaled(arguments.scale, arguments.stretch).map_err(anyhow::Error::msg)?;
     let url = Url::parse(&arguments.url)?;
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let summary = runtime.block_on(async {
         let address = url.resolve(arguments.yes_this_is_mine).await?;
+        let seed = arguments.seed.unwrap_or_else(Rng::fresh_seed);
         let options = Options {
             url,
             target: Target::new(address),
             api_key: arguments.api_key.clone(),
-            seed: arguments.seed.unwrap_or_else(Rng::fresh_seed),
+            seed,
+            id: arguments.run_id.clone().unwrap_or_else(|| match (arguments.part, arguments.start_at) {
+                (Some(_), Some(start)) => RunId::of(seed, start),
+                _ => RunId::fresh(),
+            }),
             part: arguments.part.unwrap_or(Part { index: 0, of: 1 }),
             threads: arguments.threads,
             start_at: arguments.start_at,
@@ -200,32 +268,55 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode> {
     hand_out(&summary, &arguments.out)
 }
 
-/// Runs a scenario with a line of progress, until its end or Ctrl-C.
+/// Runs a scenario with a line of progress, until its end or a signal.
 async fn watched(scenario: &Scenario, options: Options) -> Result<Summary> {
-    eprintln!("{}: {} (seed {})", scenario.name, options.url, options.seed);
-    let (stop, stopped) = watch::channel(false);
+    say(&format!("{}: {} (seed {}, run {})", scenario.name, options.url, options.seed, options.id));
+    let (stop, stopped) = watch::channel(Stop::No);
     let (_events, told) = mpsc::channel(1);
-    let interrupt = async {
-        if ctrl_c().await.is_err() {
-            return std::future::pending().await;
-        }
-        stop.send_replace(true);
-        eprintln!("\ninterrupted: no more starts; once more gives up");
-        match ctrl_c().await {
-            Ok(()) => bail!("given up without a report"),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    let in_place = std::io::stderr().is_terminal();
-    let line = |progress: &Progress| tell(progress, in_place);
     tokio::select! {
-        summary = run(scenario, options, stopped, told, line) => Ok(summary?),
-        given_up = interrupt => given_up,
+        summary = run(scenario, options, stopped, told, teller()) => Ok(summary?),
+        given_up = interrupted(stop) => Err(given_up),
     }
+}
+
+/// Ends a run when SIGINT or SIGTERM asks for it: the first one lets it come to its end, the second one ends it at
+/// once, both with a report. Returns at the third.
+async fn interrupted(stop: watch::Sender<Stop>) -> anyhow::Error {
+    let asked = async || -> std::io::Result<()> {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        for (how, line) in [
+            (Stop::Soon, "\ncut short: no more starts; once more ends at once"),
+            (Stop::Now, "\nending at once"),
+        ] {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            stop.send_replace(how);
+            say(line);
+        }
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        Ok(())
+    };
+    match asked().await {
+        Ok(()) => anyhow::anyhow!("given up without a report"),
+        Err(error) => anyhow::Error::new(error).context("cannot listen to signals"),
+    }
+}
+
+/// Tells progress: on a terminal a line takes the place of the last.
+fn teller() -> impl FnMut(&Progress) {
+    let in_place = std::io::stderr().is_terminal();
+    move |progress| tell(progress, in_place)
 }
 
 /// Progress in a line.
 pub(crate) fn line(progress: &Progress) -> String {
+    match progress {
+        Progress::Load(load) => load_line(load),
+        Progress::Audit(audit) => format!("audit: {audit}"),
+    }
+}
+
+fn load_line(progress: &LoadProgress) -> String {
     let [ok, refused, throttled, failed] = progress.answered;
     let p99 = progress.p99_us.map_or("-".to_owned(), |p99| format!("{:.1} ms", p99 as f64 / 1000.0));
     let stands = match progress.draining {
@@ -256,7 +347,7 @@ fn tell(progress: &Progress, in_place: bool) {
 /// Prints a report, writes it where it is asked for, and makes its verdict the exit code.
 fn hand_out(summary: &Summary, out: &Out) -> Result<ExitCode> {
     if std::io::stderr().is_terminal() {
-        eprintln!();
+        say("");
     }
     // What cannot be written takes nothing from the rest, nor from the verdict.
     let page = || html::page(summary).context("the page");
@@ -267,8 +358,7 @@ fn hand_out(summary: &Summary, out: &Out) -> Result<ExitCode> {
     ];
     let mut failed = false;
     for error in results.into_iter().filter_map(Result::err) {
-        // Nobody may listen there either.
-        let _closed = writeln!(std::io::stderr(), "relampago: {error:#}");
+        say(&format!("relampago: {error:#}"));
         failed = true;
     }
     let verdict = summary.exit() as u8;
@@ -312,7 +402,7 @@ mod tests {
 
     #[test]
     fn progress_says_when_the_load_is_over() {
-        let mut progress = Progress {
+        let mut progress = LoadProgress {
             elapsed: Duration::from_secs(30),
             whole: Duration::from_secs(30),
             draining: None,
@@ -320,10 +410,14 @@ mod tests {
             p99_us: None,
             stock: BTreeMap::new(),
         };
-        assert!(line(&progress).starts_with("  30 of 30 s       5 ok/s"), "{}", line(&progress));
+        assert!(load_line(&progress).starts_with("  30 of 30 s       5 ok/s"), "{}", load_line(&progress));
         progress.elapsed = Duration::from_secs(31);
         progress.draining = Some(12);
-        assert!(line(&progress).starts_with("  31 s, draining 12 flows       5 ok/s"), "{}", line(&progress));
+        assert!(
+            load_line(&progress).starts_with("  31 s, draining 12 flows       5 ok/s"),
+            "{}",
+            load_line(&progress)
+        );
     }
 
     #[test]

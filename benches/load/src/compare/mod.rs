@@ -293,8 +293,16 @@ fn warnings(a: &Summary, b: &Summary, seconds: usize) -> Vec<String> {
         if run.audit.failed() {
             warnings.push(format!("the audit of run {name} failed"));
         }
+        let missing = run.run.parts.missing();
+        if !missing.is_empty() {
+            warnings.push(format!(
+                "run {name} is not whole: {} of its {} parts are missing",
+                missing.len(),
+                run.run.parts.of
+            ));
+        }
         if run.run.interrupted {
-            warnings.push(format!("run {name} was ended early"));
+            warnings.push(format!("run {name} was cut short by its user"));
         }
         let outcomes = run.steps.iter().flat_map(|step| &step.outcomes);
         let drained: u64 = outcomes.map(|outcome| outcome.drained).sum();
@@ -328,11 +336,15 @@ fn warnings(a: &Summary, b: &Summary, seconds: usize) -> Vec<String> {
         )
     };
     differs("the scenarios differ", a.run.scenario.clone(), b.run.scenario.clone());
+    let text = "the texts of the scenarios differ, or what the command line changed in them";
+    differs(text, a.run.scenario_hash.clone(), b.run.scenario_hash.clone());
     differs("the loads differ", load(a), load(b));
     differs("the seeds differ", a.run.seed.to_string(), b.run.seed.to_string());
     differs("the targets differ", a.run.target.clone(), b.run.target.clone());
     differs("the machines differ", machine(a), machine(b));
     differs("the generators differ", a.run.versions.generator.clone(), b.run.versions.generator.clone());
+    let server = |run: &Summary| run.run.versions.server.clone().unwrap_or_else(|| "unknown".to_owned());
+    differs("the servers differ", server(a), server(b));
     let steps =
         |run: &Summary| run.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join(", ");
     differs("the steps differ", steps(a), steps(b));

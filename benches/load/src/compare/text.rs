@@ -23,10 +23,11 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.headline())?;
+        // Whoever reads one line should know of the doubts.
         for warning in &self.warnings {
-            writeln!(f, "  warning: {}", Printable(warning))?;
+            writeln!(f, "warning: {}", Printable(warning))?;
         }
+        writeln!(f, "{}", self.headline())?;
         for (name, side) in [("A", &self.a), ("B", &self.b)] {
             writeln!(
                 f,

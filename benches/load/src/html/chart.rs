@@ -27,6 +27,8 @@ pub(super) struct Chart {
     pub(super) series: Vec<Series>,
     /// Moments to mark, on the x axis.
     pub(super) marks: Vec<(f64, String)>,
+    /// When nobody could reach the server: from here to there on the x axis, and what is said of it.
+    pub(super) outages: Vec<(f64, f64, String)>,
     /// What does not count: from the low end of the x axis to here.
     pub(super) warm_up: f64,
     /// What a pointer reads off: from here to there on the x axis.
@@ -114,6 +116,7 @@ impl Chart {
         write!(out, r#"<svg class="{}" viewBox="0 0 {width} {height}" role="img">"#, size.class)?;
         write!(out, "<title>{}</title><desc>{}</desc>", Text(&self.title), Text(&self.description))?;
         self.draw_warm_up(out, &frame)?;
+        self.draw_outages(out, &frame)?;
         self.draw_axes(out, &frame)?;
         for series in &self.series {
             self.draw_series(out, &frame, series)?;
@@ -162,6 +165,19 @@ impl Chart {
             out,
             r#"<rect class="warm" x="{x}" y="{y}" width="{width:.1}" height="{height}"><title>warm-up, not counted</title></rect>"#
         )
+    }
+
+    fn draw_outages(&self, out: &mut String, frame: &Frame) -> fmt::Result {
+        for (from, to, text) in &self.outages {
+            let (x, y, end) = (self.x_at(frame, *from), frame.top, self.x_at(frame, *to));
+            let (width, height) = ((end - x).max(1.0), frame.bottom - y);
+            write!(
+                out,
+                r#"<rect class="out" x="{x:.1}" y="{y}" width="{width:.1}" height="{height}"><title>{}</title></rect>"#,
+                Text(text)
+            )?;
+        }
+        Ok(())
     }
 
     fn draw_axes(&self, out: &mut String, frame: &Frame) -> fmt::Result {

@@ -18,7 +18,8 @@ use escape::Text;
 use panels::{Panel, Time};
 
 use crate::record::Recorded;
-use crate::summary::figures::{duration, latency, rate, share};
+use crate::summary::document::AuditState;
+use crate::summary::figures::{duration, rate, share, told};
 use crate::summary::{Exit, ReadError, Summary};
 
 const STYLE: &str = include_str!("style.css");
@@ -70,7 +71,7 @@ fn write_page(out: &mut String, summary: &Summary, recorded: &Recorded) -> fmt::
 fn write_verdict(out: &mut String, summary: &Summary) -> fmt::Result {
     let (tone, sign) = match summary.exit() {
         Exit::Passed => ("good", "✓"),
-        Exit::Invalid => ("warn", "!"),
+        Exit::Invalid | Exit::NotAudited | Exit::CutShort => ("warn", "!"),
         Exit::AuditFailed | Exit::ThresholdMissed => ("bad", "✗"),
     };
     let headline = summary.headline();
@@ -96,27 +97,31 @@ fn write_head(out: &mut String, summary: &Summary) -> fmt::Result {
     if !run.description.is_empty() {
         write!(out, "<p>{}</p>", Text(&run.description))?;
     }
-    let early = if run.interrupted { ", ended early" } else { "" };
+    let early = if run.interrupted { ", cut short by the user" } else { "" };
     write!(
         out,
-        "<p>{} against {}, started {}{early}, seed {}</p></header>",
+        "<p>{} against {}, started {}{early}, run {}{}, seed {}</p></header>",
         duration(run.duration_s),
         Text(&run.target),
         Text(&run.started),
+        Text(&run.id),
+        run.parts.told(),
         run.seed
     )?;
-    let audit = match (summary.audit.ran, summary.audit.failed()) {
-        (_, true) => "differ",
-        (true, false) => "balance",
-        (false, false) => "no audit",
+    let audit = match summary.audit.state {
+        _ if summary.audit.failed() => "differ",
+        AuditState::None => "no audit",
+        AuditState::Made => "balance",
+        AuditState::Part => "a part",
+        AuditState::CutShort | AuditState::NotMade => "not known",
     };
     let at = &all.latency;
     let tiles = [
         ("requests a second", rate(all.rate)),
         ("of them ok", rate(all.ok_rate)),
-        ("p50", latency(at.p50 as f64)),
-        ("p99", latency(at.p99 as f64)),
-        ("p99.99", latency(at.p99_99 as f64)),
+        ("p50", told(at.p50)),
+        ("p99", told(at.p99)),
+        ("p99.99", told(at.p99_99)),
         ("failed", share(all.failed, all.count)),
         ("the books", audit.to_owned()),
     ];

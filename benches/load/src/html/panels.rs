@@ -7,7 +7,7 @@ use super::stock;
 use crate::record::{Kind, Latencies, Recorded};
 use crate::summary::Summary;
 use crate::summary::document::ServerSample;
-use crate::summary::figures::{grouped, latency, rate};
+use crate::summary::figures::{grouped, latency, rate, told};
 
 /// Lines that can be told apart; the rest of many skus or steps goes without.
 pub(super) const MOST_LINES: usize = 6;
@@ -46,7 +46,11 @@ impl Time<'_> {
 
     fn chart(&self, heading: &str, description: String, y: Axis, series: Vec<Series>) -> Chart {
         let end = self.bins.last().map_or(1.0, |bin| bin.to);
-        let events = self.summary.events.iter();
+        let events = self.summary.events.iter().map(|event| (event.second, event.text.clone()));
+        let outages = self.outages(end);
+        let words = |(from, to, _): &(f64, f64, String)| (*from, format!("no answer for {:.1} s", to - from));
+        let mut marks: Vec<(f64, String)> = events.chain(outages.iter().map(words)).collect();
+        marks.sort_by(|a, b| a.0.total_cmp(&b.0));
         Chart {
             title: heading.to_owned(),
             description,
@@ -54,13 +58,19 @@ impl Time<'_> {
             y,
             series,
             // What is told at the end is told of the whole run.
-            marks: events
-                .filter(|event| event.second < end)
-                .map(|event| (event.second, event.text.clone()))
-                .collect(),
+            marks: marks.into_iter().filter(|mark| mark.0 < end).collect(),
+            outages,
             warm_up: self.summary.run.warm_up_s,
             hints: Vec::new(),
         }
+    }
+
+    /// When nobody could reach the server, up to the end of the chart.
+    fn outages(&self, end: f64) -> Vec<(f64, f64, String)> {
+        let outages = self.summary.outages.iter().filter(|outage| outage.from_s < end);
+        outages
+            .map(|outage| (outage.from_s, outage.to_s.map_or(end, |to| to.min(end)), outage.told()))
+            .collect()
     }
 
     /// Areas by kind on each other, and the plan as a line.
@@ -100,6 +110,9 @@ impl Time<'_> {
         if self.summary.run.warm_up_s > 0.0 {
             note.push_str("; shaded: warm-up, not counted");
         }
+        if !self.summary.outages.is_empty() {
+            note.push_str("; red: nobody could reach the server");
+        }
         let mut chart = self.chart("Throughput", description, Axis::count(highest), series);
         chart.hints = self.hints(|bin| {
             let kinds = Kind::ALL.iter().filter(|kind| bin.rates[kind.index()] > 0.0);
@@ -133,8 +146,8 @@ impl Time<'_> {
         let all = &self.summary.all.latency;
         let description = format!(
             "Median {}, 99th percentile {} over the run; the worst second had a p99 of {}.",
-            latency(all.p50 as f64),
-            latency(all.p99 as f64),
+            told(all.p50),
+            told(all.p99),
             latency(highest)
         );
         let mut chart = self.chart("Latency over time", description, Axis::latency(lowest, highest), series);
@@ -222,6 +235,7 @@ fn distribution(recorded: &Recorded) -> Option<Panel> {
         y: Axis::latency(lowest as f64, highest as f64),
         series: series.collect(),
         marks: Vec::new(),
+        outages: Vec::new(),
         warm_up: 0.0,
         hints: Vec::new(),
     };

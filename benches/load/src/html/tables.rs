@@ -6,8 +6,8 @@ use super::bins::Bin;
 use super::escape::Text;
 use crate::record::Kind;
 use crate::summary::Summary;
-use crate::summary::document::{Arrivals, Mode, Percentiles};
-use crate::summary::figures::{grouped, latency, milliseconds, rate, share};
+use crate::summary::document::{Arrivals, AuditState, Cost, Mode, Percentiles};
+use crate::summary::figures::{grouped, milliseconds, rate, share, told};
 
 /// Percentiles by step and outcome.
 pub(super) fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
@@ -30,7 +30,8 @@ pub(super) fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
 fn row(out: &mut String, class: &str, name: &dyn fmt::Display, count: u64, at: &Percentiles) -> fmt::Result {
     write!(out, r#"<tr class="{class}"><th scope="row">{name}</th><td>{}</td>"#, grouped(count))?;
     for figure in [at.p50, at.p75, at.p90, at.p95, at.p99, at.p99_9, at.p99_99, at.max] {
-        write!(out, "<td>{}</td>", milliseconds(figure as f64))?;
+        let figure = figure.map_or_else(|| "–".to_owned(), |figure| milliseconds(figure as f64));
+        write!(out, "<td>{figure}</td>")?;
     }
     out.write_str("</tr>")
 }
@@ -81,14 +82,22 @@ pub(super) fn thresholds(out: &mut String, summary: &Summary) -> fmt::Result {
 
 /// What the audit looked at.
 pub(super) fn audit(out: &mut String, summary: &Summary) -> fmt::Result {
-    let note = if summary.audit.ran {
-        "what the shop acknowledged against what it shows now"
-    } else {
-        "there was none"
+    let note = match summary.audit.state {
+        AuditState::None => "there was none",
+        AuditState::Made => "what the shop acknowledged against what it shows now",
+        AuditState::Part => {
+            "what the shop acknowledged to this generator, one of several; the whole is not judged yet"
+        }
+        AuditState::CutShort => "cut short by the user",
+        AuditState::NotMade => "could not be made",
     };
     open_list(out, "list", "Audit", note)?;
     for check in &summary.audit.checks {
-        let (class, word) = if check.passed { ("yes", "✓ balances") } else { ("no", "✗ failed") };
+        let (class, word) = match check.passed {
+            Some(true) => ("yes", "✓ balances"),
+            Some(false) => ("no", "✗ failed"),
+            None => ("", "? not judged"),
+        };
         write!(
             out,
             r#"<tr><td class="text {class}">{word}</td><th scope="row">{}</th><td class="text wrap">{}</td></tr>"#,
@@ -110,6 +119,8 @@ pub(super) fn run(out: &mut String, summary: &Summary) -> fmt::Result {
     };
     let events = summary.events.iter().map(|event| format!("{:.1} s {}", event.second, event.text));
     let events = events.collect::<Vec<_>>().join("; ");
+    let outages = summary.outages.iter().map(|outage| format!("{:.1} s {}", outage.from_s, outage.told()));
+    let outages = outages.collect::<Vec<_>>().join("; ");
     let facts = [
         (
             "load",
@@ -123,17 +134,19 @@ pub(super) fn run(out: &mut String, summary: &Summary) -> fmt::Result {
         ("drain", format!("{:.1} s until the last request ended, in no rate", run.drain_s)),
         (
             "generators",
-            format!("{}, the busiest worker at {:.0} % of a core", run.generators, load.cpu_share * 100.0),
-        ),
-        (
-            "sent late by",
             format!(
-                "p50 {}, p99 {}, at most {}",
-                latency(late.p50 as f64),
-                latency(late.p99 as f64),
-                latency(late.max as f64)
+                "{}{}, the busiest worker at {:.0} % of a core",
+                run.generators,
+                run.parts.told(),
+                load.cpu_share * 100.0
             ),
         ),
+        ("cost", cost(&load.cost)),
+        (
+            "sent late by",
+            format!("p50 {}, p99 {}, at most {}", told(late.p50), told(late.p99), told(late.max)),
+        ),
+        ("outages", if outages.is_empty() { "none".to_owned() } else { outages }),
         ("events", if events.is_empty() { "none".to_owned() } else { events }),
         (
             "machine",
@@ -157,6 +170,20 @@ pub(super) fn run(out: &mut String, summary: &Summary) -> fmt::Result {
     out.write_str("<section class=\"card\"><h2>The run</h2><dl class=\"facts\">")?;
     facts.iter().try_for_each(|(name, fact)| write!(out, "<dt>{name}</dt><dd>{}</dd>", Text(fact)))?;
     out.write_str("</dl></section>\n")
+}
+
+/// What the load cost the generator.
+fn cost(cost: &Cost) -> String {
+    let each = cost.requests_per_core_s.map_or_else(|| "-".to_owned(), rate);
+    let late = &cost.start_lateness;
+    format!(
+        "{:.1} s of CPU, {:.2} cores, {each} requests a second of a core; flows started late by p50 {}, p99 {}, at most {}",
+        cost.cpu_s,
+        cost.cores,
+        told(late.p50),
+        told(late.p99),
+        told(late.max)
+    )
 }
 
 /// The figures behind the pictures.

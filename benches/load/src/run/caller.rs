@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Answer, Broken, Connection};
@@ -12,9 +13,21 @@ use crate::scenario::answer::Place;
 use crate::scenario::template::Values;
 use crate::target::Target;
 
-const RETRY_EVERY: Duration = Duration::from_millis(100);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What is shown of an answer that was not expected.
 const MOST_SHOWN: usize = 300;
+
+/// Why a step was not done.
+#[derive(Debug, Error)]
+pub(crate) enum CallError {
+    /// The server did not answer it.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// It was answered, and not as it should be.
+    #[error("{0}")]
+    Wrong(String),
+}
 
 /// A client with one connection.
 #[derive(Debug)]
@@ -36,14 +49,20 @@ impl Caller {
         request: &[u8],
         bodiless: bool,
         within: Duration,
-    ) -> Result<(&Connection, Answer), String> {
-        let mut connection = match self.connection.take().filter(Connection::is_open) {
-            Some(connection) => connection,
-            None => self.connect().await.map_err(|broken| broken.to_string())?,
+    ) -> Result<(&Connection, Answer), CallError> {
+        let broken = |broken: Broken| CallError::NoAnswer(broken.to_string());
+        let held = self.connection.take().filter(Connection::is_open);
+        let asked = async {
+            let mut connection = match held {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            let answer = connection.exchange(request, bodiless).await?;
+            Ok((connection, answer))
         };
-        let answer = timeout(within, connection.exchange(request, bodiless)).await;
-        let answer = answer.map_err(|_| format!("no answer within {within:?}"))?;
-        let answer = answer.map_err(|broken| broken.to_string())?;
+        let asked = timeout(within, asked).await;
+        let asked = asked.map_err(|_| CallError::NoAnswer(format!("no answer within {within:?}")))?;
+        let (connection, answer) = asked.map_err(broken)?;
         let connection = self.connection.insert(connection);
         Ok((connection, answer))
     }
@@ -62,19 +81,20 @@ impl Caller {
         step: &Prepared,
         code: Option<&Place>,
         values: &mut Values,
-    ) -> Result<Done, String> {
-        let name = step.step.name.clone();
+    ) -> Result<Done, CallError> {
+        let name = &step.step.name;
         let (mut request, mut body) = (std::mem::take(&mut self.request), std::mem::take(&mut self.body));
         let written = step.request.write(values, &mut body, &mut request);
         let done = match written {
             Ok(()) => self.send(step, code, values, &request).await,
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(CallError::Wrong(error.to_string())),
         };
         let sent = request.clone();
         (self.request, self.body) = (request, body);
         match done {
-            Ok((status, body)) => Ok(Done { status, body, request: sent }),
-            Err(problem) => Err(format!("{name}: {problem}")),
+            Ok(done) => Ok(Done { request: sent, ..done }),
+            Err(CallError::NoAnswer(problem)) => Err(CallError::NoAnswer(format!("{name}: {problem}"))),
+            Err(CallError::Wrong(problem)) => Err(CallError::Wrong(format!("{name}: {problem}"))),
         }
     }
 
@@ -84,40 +104,47 @@ impl Caller {
         code: Option<&Place>,
         values: &mut Values,
         request: &[u8],
-    ) -> Result<(u16, Vec<u8>), String> {
+    ) -> Result<Done, CallError> {
         let (connection, answer) = self.ask(request, step.request.bodiless, step.step.timeout).await?;
         let body = connection.body_of(&answer);
         let found =
             code.filter(|_| answer.status >= 400).and_then(|place| look_up(connection, &answer, place));
         let outcome = Outcome::Status { status: answer.status, code: found.as_deref() };
         if step.judge(&outcome) != Kind::Ok {
-            return Err(format!("answered {}: {}", outcome.label(), shown(body)));
+            return Err(CallError::Wrong(format!("answered {}: {}", outcome.label(), shown(body))));
         }
         for (slot, place) in &step.step.captures {
             let text = look_up(connection, &answer, place);
-            let text = text.ok_or_else(|| format!("nothing at {place} in {}", shown(body)))?;
+            let missing = || CallError::Wrong(format!("nothing at {place} in {}", shown(body)));
+            let text = text.ok_or_else(missing)?;
             values.set(*slot, text.as_bytes());
         }
         for check in &step.step.checks {
-            check.holds(|place| look_up(connection, &answer, place), values)?;
+            check.holds(|place| look_up(connection, &answer, place), values).map_err(CallError::Wrong)?;
         }
-        Ok((answer.status, body.to_vec()))
+        let replayed = step.is_replayed(connection, &answer);
+        Ok(Done { status: answer.status, body: body.to_vec(), request: Vec::new(), replayed, tries: 1 })
     }
 
-    /// [`Self::perform`], again and again until it succeeds or `patience` is over; then the last failure.
+    /// [`Self::perform`], again and again until it succeeds or the moment `until` has come; then the last failure.
     pub(crate) async fn persist(
         &mut self,
         step: &Prepared,
         code: Option<&Place>,
         values: &mut Values,
-        patience: Duration,
-    ) -> Result<Done, String> {
-        let began = Instant::now();
+        until: Instant,
+    ) -> Result<Done, CallError> {
+        let mut pause = FIRST_PAUSE;
+        let mut tries = 1;
         loop {
             match self.perform(step, code, values).await {
-                Err(_) if began.elapsed() < patience => sleep(RETRY_EVERY).await,
-                done => return done,
+                Err(_) if Instant::now() < until => sleep(pause).await,
+                // What was sent before may be answered as before.
+                Ok(done) => return Ok(Done { replayed: done.replayed && tries == 1, tries, ..done }),
+                failed => return failed,
             }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            tries += 1;
         }
     }
 
@@ -139,6 +166,10 @@ pub(crate) struct Done {
     pub(crate) body: Vec<u8>,
     /// As it was sent.
     pub(crate) request: Vec<u8>,
+    /// Whether the server says that it gave this answer before.
+    pub(crate) replayed: bool,
+    /// How often it was sent.
+    pub(crate) tries: u32,
 }
 
 fn shown(body: &[u8]) -> String {

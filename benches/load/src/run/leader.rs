@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval_at};
 
 use super::caller::Caller;
 use super::exposed;
-use super::options::{Events, Options, Progress, RunError};
+use super::options::{Events, LoadProgress, Options, Progress, RunError, Stop, told_more};
 use super::prepared::{Plan, PrepareError, Prepared, step_names};
 use super::report::Report;
 use super::setup::index_slot;
@@ -36,6 +36,7 @@ const HURRY: Duration = Duration::from_secs(5);
 /// A run whose workers are at work.
 pub(super) struct Leader<'a> {
     scenario: &'a Scenario,
+    notes: Arc<Notes>,
     phase: watch::Sender<Phase>,
     news: mpsc::Receiver<News>,
     spare: Vec<mpsc::Sender<Recorder>>,
@@ -108,6 +109,7 @@ impl<'a> Leader<'a> {
         let exposed = options.metrics.is_some();
         Ok(Self {
             scenario,
+            notes: Arc::clone(notes),
             phase,
             news,
             spare,
@@ -126,7 +128,7 @@ impl<'a> Leader<'a> {
     /// Collects until all workers have ended.
     pub(super) async fn lead(
         mut self,
-        mut stop: watch::Receiver<bool>,
+        mut stop: watch::Receiver<Stop>,
         mut events: Events,
         mut progress: impl FnMut(&Progress),
     ) -> Report {
@@ -135,7 +137,7 @@ impl<'a> Leader<'a> {
         let mut ticks =
             interval_at((self.epoch + Duration::from_millis(1_050)).into(), Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut deadline = None;
+        let (mut deadline, mut told) = (None, Stop::No);
         let mut window = self.scenario.load.warm_up + self.scenario.load.duration();
         while report.ended.len() < self.threads.len() {
             tokio::select! {
@@ -155,17 +157,20 @@ impl<'a> Leader<'a> {
                 Some(text) = events.recv() => report.event(self.epoch, text),
                 _ = ticks.tick() => {
                     let elapsed = self.epoch.elapsed();
-                    progress(&self.progress(elapsed, window, &stock));
+                    progress(&Progress::Load(self.progress(elapsed, window, &stock)));
                     if self.exposed {
                         self.page.send_replace(exposition(&self.recorded));
                     }
                 }
-                () = asked(&mut stop), if !report.interrupted => {
-                    report.interrupted = true;
-                    report.event(self.epoch, "interrupted".to_owned());
-                    self.phase.send_replace(Phase::Stopped);
-                    window = window.min(self.epoch.elapsed());
-                    deadline = Some(Instant::now() + HURRY);
+                more = told_more(&mut stop, told) => {
+                    if told == Stop::No {
+                        report.interrupted = true;
+                        report.event(self.epoch, "cut short by the user".to_owned());
+                        window = window.min(self.epoch.elapsed());
+                    }
+                    told = more;
+                    self.phase.send_replace(if more == Stop::Now { Phase::Left } else { Phase::Stopped });
+                    deadline = (more == Stop::Soon).then(|| Instant::now() + HURRY);
                 }
                 () = sleep_until(deadline) => {
                     deadline = None;
@@ -175,6 +180,7 @@ impl<'a> Leader<'a> {
         }
         report.duration = window.min(self.epoch.elapsed());
         report.drain = self.epoch.elapsed().saturating_sub(report.duration);
+        report.outages = self.notes.outages.since(self.epoch, Instant::now());
         while let Ok(text) = events.try_recv() {
             report.event(self.epoch, text);
         }
@@ -201,10 +207,10 @@ impl Leader<'_> {
     }
 
     /// `window`: how long flows start.
-    fn progress(&self, elapsed: Duration, window: Duration, stock: &BTreeMap<String, i64>) -> Progress {
+    fn progress(&self, elapsed: Duration, window: Duration, stock: &BTreeMap<String, i64>) -> LoadProgress {
         let last = u32::try_from(elapsed.as_secs().saturating_sub(1)).unwrap_or(u32::MAX);
         let second = self.recorded.seconds.get(&last);
-        Progress {
+        LoadProgress {
             elapsed,
             whole: window,
             draining: (elapsed > window).then(|| self.recorded.flows_under_way()),
@@ -291,13 +297,6 @@ fn watch_all(
         watchers.spawn(watch_server(step, scenario.server.clone(), caller, epoch, see.clone()));
     }
     Ok(())
-}
-
-/// Returns when the run is to be stopped; never, if nobody can say so any more.
-async fn asked(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending().await
-    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

@@ -1,14 +1,16 @@
 //! What a run is told, what it tells while it goes on, and why it may not begin.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::address::Url;
+use super::id::RunId;
 use super::prepared::PrepareError;
 use super::setup::SetUpError;
 use crate::scenario::generator::Part;
@@ -25,6 +27,8 @@ pub struct Options {
     pub api_key: Option<String>,
     /// Decides every choice. All generators of a run have the same.
     pub seed: u64,
+    /// Makes names and keys the run's own. All generators of a run have the same.
+    pub id: RunId,
     /// Which of several generators this is.
     pub part: Part,
     /// Worker threads; none is a half of the processors.
@@ -35,6 +39,26 @@ pub struct Options {
     pub metrics: Option<SocketAddr>,
     /// The version of the program, for the report.
     pub version: String,
+}
+
+/// What a run is told by its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Go on.
+    #[default]
+    No,
+    /// Start nothing more. During the load, what is under way may end, and the audit follows; an audit ends.
+    Soon,
+    /// End everything, and report what there is.
+    Now,
+}
+
+/// Returns when a run that was told `known` is told more; never, if nobody can say so any more.
+pub(crate) async fn told_more(stop: &mut watch::Receiver<Stop>, known: Stop) -> Stop {
+    match stop.wait_for(|stop| *stop > known).await {
+        Ok(stop) => *stop,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Why there is no report.
@@ -63,6 +87,9 @@ pub enum RunError {
     /// The moment has passed.
     #[error("--start-at: that was {0:.1?} ago; everything must be ready before it")]
     TooLate(Duration),
+    /// Its user ended it.
+    #[error("ended before the load began")]
+    Stopped,
     /// The audit has no credential.
     #[error("an audit of kind `relampago` reads all orders: give a credential of staff with --api-key")]
     NoCredential,
@@ -70,7 +97,16 @@ pub enum RunError {
 
 /// How a run stands, once a second.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub enum Progress {
+    /// While flows start and end.
+    Load(LoadProgress),
+    /// Afterwards.
+    Audit(AuditProgress),
+}
+
+/// How the load stands.
+#[derive(Clone, Debug)]
+pub struct LoadProgress {
     /// Since second zero.
     pub elapsed: Duration,
     /// How long flows start, the warm-up included.
@@ -83,6 +119,35 @@ pub struct Progress {
     pub p99_us: Option<u64>,
     /// What is left, by sku.
     pub stock: BTreeMap<String, i64>,
+}
+
+/// How the audit stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditProgress {
+    /// What is looked at, such as `orders`.
+    pub what: &'static str,
+    /// How many of them are done.
+    pub done: u64,
+    /// How many there are, where that is known.
+    pub of: Option<u64>,
+    /// How many were not as they should be the last time, if they are looked at again.
+    pub waits: Option<u64>,
+}
+
+impl fmt::Display for AuditProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.what.is_empty() { "its beginning" } else { self.what };
+        write!(f, "{what}")?;
+        match self.of {
+            Some(of) => write!(f, ", {} of {of}", self.done)?,
+            None if self.done > 0 => write!(f, ", {} so far", self.done)?,
+            None => {}
+        }
+        match self.waits {
+            Some(waits) => write!(f, "; {waits} were not as they should be, and are looked at again"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What happened besides; given to [`run`](super::run()) by its caller while it goes on.

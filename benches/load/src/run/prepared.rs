@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::address::Url;
 use super::connection::{Answer, Connection};
+use super::id::RunId;
 use super::json;
 use crate::decimal::Decimal;
 use crate::record::{Kind, Outcome, StepId};
@@ -26,6 +27,8 @@ pub(crate) struct Globals {
     api_key: Option<String>,
     api_key_slot: Option<Slot>,
     pub(crate) part: Part,
+    /// Where an answer says that it was given before.
+    replayed: Option<Place>,
     /// Values that are the same everywhere.
     pub(crate) values: Values,
     /// What set-up steps captured, in order, by slot.
@@ -69,6 +72,7 @@ impl Globals {
         scenario: &Scenario,
         url: &Url,
         seed: u64,
+        id: &RunId,
         api_key: Option<String>,
         part: Part,
     ) -> Self {
@@ -79,7 +83,7 @@ impl Globals {
         for (slot, name) in slots(scenario) {
             match &name.origin {
                 Origin::Constant(text) => values.set(slot, text.as_bytes()),
-                Origin::Builtin(Builtin::Run) => values.set(slot, run_name(seed).as_bytes()),
+                Origin::Builtin(Builtin::Run) => values.set(slot, id.as_str().as_bytes()),
                 Origin::Builtin(Builtin::Seed) => values.set(slot, seed.to_string().as_bytes()),
                 Origin::Builtin(Builtin::ApiKey) => {
                     api_key_slot = Some(slot);
@@ -90,7 +94,7 @@ impl Globals {
                 _ => {}
             }
             generators.push(match &name.origin {
-                Origin::Drawn(generator) => Some(generator.clone()),
+                Origin::Drawn(generator) => Some(generator.of_run(id.bits())),
                 _ => None,
             });
         }
@@ -102,6 +106,7 @@ impl Globals {
             api_key,
             api_key_slot,
             part,
+            replayed: scenario.replayed.clone(),
             values,
             collected,
             generators,
@@ -159,17 +164,14 @@ fn name_of(scenario: &Scenario, slot: Slot) -> Option<&Name> {
     scenario.names.get(usize::from(slot.0))
 }
 
-/// Eight hexadecimal digits of a seed.
-fn run_name(seed: u64) -> String {
-    format!("{:08x}", Rng::new(seed).next_u64() >> 32)
-}
-
 /// A step that is ready to be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) id: StepId,
     pub(crate) step: Step,
     pub(crate) request: Request,
+    /// Where an answer says that it was given before; `None` of a step that only reads, or sends copies.
+    replayed: Option<Place>,
 }
 
 /// The text of a request.
@@ -210,7 +212,15 @@ impl Prepared {
             check.bind(known).map_err(named)?;
         }
         let bodiless = step.method == "HEAD";
-        Ok(Self { id, step, request: Request { head, body, bodiless } })
+        let asks_once = !bodiless && step.method != "GET" && step.copies == 1;
+        let replayed = globals.replayed.clone().filter(|_| asks_once);
+        Ok(Self { id, step, request: Request { head, body, bodiless }, replayed })
+    }
+
+    /// Whether an answer says that it was given before.
+    pub(crate) fn is_replayed(&self, connection: &Connection, answer: &Answer) -> bool {
+        let told = self.replayed.as_ref().and_then(|place| look_up(connection, answer, place));
+        told.is_some_and(|told| told != "false")
     }
 
     /// What an outcome counts as.

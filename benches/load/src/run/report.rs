@@ -9,7 +9,8 @@ use crate::scenario::Scenario;
 use crate::scenario::generator::Part;
 use crate::scenario::model::{self, Shape};
 use crate::summary::document::{
-    Arrivals, Audit, Event, Lateness, Load, Machine, Mode, PlannedRate, Run, ServerSample, Stock, Versions,
+    Arrivals, Audit, Cost, Event, Lateness, Load, Machine, Mode, Outage, PartLedger, Parts, Percentiles,
+    PlannedRate, Run, ServerSample, Stock, Versions,
 };
 use crate::summary::{Facts, Summary};
 
@@ -29,6 +30,7 @@ pub(super) struct Report {
     pub(super) stock: Vec<Stock>,
     pub(super) server: Vec<ServerSample>,
     pub(super) events: Vec<Event>,
+    pub(super) outages: Vec<Outage>,
     pub(super) ended: Vec<Ended>,
     pub(super) connections: usize,
     /// Whether it was stopped before its end.
@@ -45,6 +47,7 @@ impl Report {
             stock: Vec::new(),
             server: Vec::new(),
             events: Vec::new(),
+            outages: Vec::new(),
             ended: Vec::new(),
             connections,
             interrupted: false,
@@ -56,22 +59,26 @@ impl Report {
         self.events.push(Event { second: epoch.elapsed().as_secs_f64(), text });
     }
 
-    /// Its document, with the verdict of the scenario's thresholds.
+    /// Its document, with the verdict of the scenario's thresholds. `replays`: answers that were given to an earlier
+    /// run.
     pub(super) fn sum_up(
         mut self,
         scenario: &Scenario,
         options: &Options,
         server_version: Option<String>,
-        audit: Audit,
+        (audit, ledger): (Audit, Option<PartLedger>),
+        replays: u64,
     ) -> Summary {
-        let load = self.load(scenario, options.part);
+        let load = self.load(scenario, options.part, replays);
         let facts = Facts {
             run: self.run(scenario, options, server_version),
             load,
             stock: self.stock,
             events: self.events,
+            outages: self.outages,
             server: self.server,
             audit,
+            ledger,
         };
         Summary::new(&self.recorded, facts, &scenario.thresholds)
     }
@@ -80,6 +87,8 @@ impl Report {
         Run {
             scenario: scenario.name.clone(),
             description: scenario.description.clone(),
+            id: options.id.to_string(),
+            scenario_hash: scenario.hash.clone(),
             seed: options.seed,
             started: humantime::format_rfc3339_millis(self.started).to_string(),
             duration_s: self.duration.as_secs_f64(),
@@ -89,31 +98,28 @@ impl Report {
             versions: Versions { generator: options.version.clone(), server: server_version },
             machine: Machine::here(),
             generators: 1,
+            parts: Parts { of: options.part.of, present: vec![options.part.index + 1] },
             interrupted: self.interrupted,
         }
     }
 
     /// What was to be sent, and whether the generator could.
-    fn load(&mut self, scenario: &Scenario, part: Part) -> Load {
+    fn load(&mut self, scenario: &Scenario, part: Part, replays: u64) -> Load {
         let busiest = self.ended.iter().map(Ended::cpu_share).fold(0.0, f64::max);
         let mut late = no_latencies();
         self.ended.iter().for_each(|ended| add(&mut late, &ended.lateness));
         let (mode, arrivals, planned) = planned(&scenario.load, part);
         let mut reasons: Vec<String> = self.ended.iter().flat_map(|ended| ended.failures.clone()).collect();
-        if busiest > MOST_BUSY {
-            reasons.push(format!(
-                "the generator was the limit: its busiest thread used {:.0} % of a processor; give it more --threads",
-                busiest * 100.0
-            ));
-        }
-        let p99 = Duration::from_micros(late.value_at_quantile(0.99));
-        if mode == Mode::Open && p99 > MOST_LATE {
-            reasons.push(format!(
-                "the generator was the limit: one flow of a hundred started {p99:?} late or more, without any wait for \
-                 a connection"
-            ));
-        }
-        self.tell_cost(&late);
+        // Replays come first: they say how to do better.
+        reasons.extend((replays > 0).then(|| {
+            format!(
+                "{replays} answers were given before, to another run with the same names and keys: these figures are \
+                 of replays; take another --run-id, or none"
+            )
+        }));
+        let limits = limits(mode, busiest, &late);
+        let limit_reached = !limits.is_empty();
+        reasons.extend(limits);
         let unfinished: usize = self.ended.iter().map(|ended| ended.unfinished).sum();
         if unfinished > 0 {
             let second = (self.duration + self.drain).as_secs_f64();
@@ -128,25 +134,44 @@ impl Report {
             workers: u32::try_from(self.ended.len()).unwrap_or(u32::MAX),
             valid: reasons.is_empty(),
             invalid_reasons: reasons,
+            limit_reached,
             cpu_share: busiest,
+            cost: self.cost(&late),
             lateness: Lateness::default(),
         }
     }
 
-    /// What a request cost the generator.
-    fn tell_cost(&mut self, late: &Latencies) {
+    /// What the load cost the generator.
+    fn cost(&self, late: &Latencies) -> Cost {
         let requests: u64 = self.recorded.seconds.values().map(SecondRecorded::started).sum();
-        let cpu: Duration = self.ended.iter().map(|ended| ended.cpu).sum();
-        if requests > 0 && !cpu.is_zero() {
-            let each = cpu.as_secs_f64() * 1e6 / requests as f64;
-            let late = Duration::from_micros(late.value_at_quantile(0.99));
-            let text = format!(
-                "the generator used {each:.1} µs of CPU a request, and started flows {late:?} late (p99)"
-            );
-            let second = (self.duration + self.drain).as_secs_f64();
-            self.events.push(Event { second, text });
+        let cpu_s = self.ended.iter().map(|ended| ended.cpu).sum::<Duration>().as_secs_f64();
+        let wall_s = self.ended.iter().map(|ended| ended.wall).max().unwrap_or_default().as_secs_f64();
+        Cost {
+            cpu_s,
+            cores: if wall_s > 0.0 { cpu_s / wall_s } else { 0.0 },
+            requests_per_core_s: (cpu_s > 0.0).then(|| requests as f64 / cpu_s),
+            start_lateness: Percentiles::of(late),
         }
     }
+}
+
+/// In what the generator was the limit, and not the server.
+fn limits(mode: Mode, busiest: f64, late: &Latencies) -> Vec<String> {
+    let mut limits = Vec::new();
+    if busiest > MOST_BUSY {
+        limits.push(format!(
+            "the generator was the limit: its busiest thread used {:.0} % of a processor; give it more --threads",
+            busiest * 100.0
+        ));
+    }
+    let p99 = Duration::from_micros(late.value_at_quantile(0.99));
+    if mode == Mode::Open && p99 > MOST_LATE {
+        limits.push(format!(
+            "the generator was the limit: one flow of a hundred started {p99:?} late or more, without any wait for \
+             a connection"
+        ));
+    }
+    limits
 }
 
 impl Ended {

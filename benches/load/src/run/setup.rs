@@ -1,5 +1,7 @@
 //! What is done once, before the load.
 
+use std::time::Instant;
+
 use thiserror::Error;
 
 use super::caller::Caller;
@@ -38,11 +40,14 @@ pub(super) async fn set_up(
             set_index(scenario, index, &mut values);
             let drawn: Vec<Slot> = step.slots().collect();
             drawn.iter().for_each(|slot| globals.draw(*slot, &mut rng, &mut values));
-            let patience = patience(step);
-            let done = caller.persist(&prepared, scenario.code.as_ref(), &mut values, patience).await;
-            let done = done.map_err(SetUpError::Step)?;
+            let until = Instant::now() + patience(step);
+            let done = caller.persist(&prepared, scenario.code.as_ref(), &mut values, until).await;
+            let done = done.map_err(|problem| SetUpError::Step(problem.to_string()))?;
             let told = Answered { status: done.status, code: None, body: &done.body, again: false };
             notes.answered(step.record, &done.request, &told, &mut Vec::new());
+            if done.replayed {
+                notes.replayed();
+            }
             for (slot, _) in &step.captures {
                 if let Some(value) = values.value(*slot) {
                     let text = String::from_utf8_lossy(value).into_owned();

@@ -240,6 +240,15 @@ impl Shop {
         if let Some(name) = &failed {
             (outcome, kind) = (Outcome::CheckFailed(name), Kind::Failed);
         }
+        // What was sent for the first time and answered before was asked for by an earlier run.
+        if kind == Kind::Ok && times.due == times.intended && step.is_replayed(&lease, answer) {
+            outcome = Outcome::Status { status: answer.status, code: Some("replayed") };
+            self.notes.replayed();
+        }
+        // A proxy, or a server that recovers, answers for a shop that is not there yet.
+        if !matches!(answer.status, 502..=504) {
+            self.notes.outages.answered(times.finished);
+        }
         self.recorder.borrow_mut().answered(step.id, &outcome, kind, times);
         let told = Answered { status: answer.status, code: code.as_deref(), body, again };
         self.notes.answered(step.step.record, &basket.request, &told, &mut basket.cart);
@@ -287,6 +296,9 @@ impl Shop {
         let kind = step.judge(outcome);
         let again = wants_more(step, outcome, kind);
         self.recorder.borrow_mut().answered(step.id, outcome, kind, times);
+        if matches!(outcome, Outcome::Connect | Outcome::Reset) {
+            self.notes.outages.broken(times.finished);
+        }
         // A connection that was never made carried nothing.
         if (last || !again) && !matches!(outcome, Outcome::Connect) {
             self.notes.unanswered(step.step.record, &basket.request);

@@ -9,13 +9,17 @@ use toml::Spanned;
 use super::answer::{Pattern, Place};
 use super::curve::{Curve, Point};
 use super::fault::{Faults, ScenarioError};
-use super::model::{Arrivals, Audit, Flow, Load, MOST_CLIENTS, Scenario, ServerWatch, Shape, StockWatch};
+use super::model::{
+    Arrivals, Audit, Flow, Load, MOST_CLIENTS, Role, Scenario, ServerWatch, Shape, Step, StockWatch, digest,
+};
 use super::names::{Names, Scope};
 use super::raw;
 use super::steps::{Defaults, Steps};
 use super::template::Escape;
 use crate::summary::Condition;
 
+/// The header that most shops with idempotency keys answer with.
+const REPLAYED: &str = "idempotent-replayed";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +44,8 @@ pub(super) fn scenario(name: &str, text: &str, set: &[(String, String)]) -> Resu
         }
     }
     let mut faults = Faults::new(name, text);
-    let built = build(&file, set, &mut faults);
+    let hash = digest(&format!("{text}\n{set:?}"));
+    let built = build(&file, hash, set, &mut faults);
     faults.into_result()?;
     // Whatever is left out of a scenario is a fault.
     built.ok_or_else(|| shape("it is no scenario".to_owned()))
@@ -72,7 +77,12 @@ fn unreadable(name: &str, text: &str, error: &toml::de::Error) -> ScenarioError 
     faults.into_error()
 }
 
-fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) -> Option<Scenario> {
+fn build(
+    file: &raw::File,
+    hash: String,
+    set: &[(String, String)],
+    faults: &mut Faults<'_>,
+) -> Option<Scenario> {
     let mut names = Names::new(file, set, faults);
     let load_span = file.load.span();
     let file_load = file.load.get_ref();
@@ -101,6 +111,10 @@ fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) ->
         steps.faults.add(file.name.span(), "a scenario has a name");
     }
     let code = file.answers.code.as_ref().and_then(|text| parsed::<Place>(text, steps.faults));
+    let replayed = match &file.answers.replayed {
+        Some(text) => parsed::<Place>(text, steps.faults),
+        None => Some(Place::Header(REPLAYED.to_owned())),
+    };
     let thresholds = conditions(&file.thresholds, &flows, faults);
     let load = load(file_load, load_span, faults);
     Some(Scenario {
@@ -108,6 +122,8 @@ fn build(file: &raw::File, set: &[(String, String)], faults: &mut Faults<'_>) ->
         description: file.description.trim().to_owned(),
         names: names.into_list(),
         code,
+        replayed,
+        hash,
         setup,
         flows,
         load: load?,
@@ -182,6 +198,15 @@ fn audited(written: &raw::Audit, flows: &[Flow], steps: &mut Steps<'_, '_>) -> A
         raw::AuditKind::Relampago => {
             if !written.steps.is_empty() {
                 steps.faults.add(written.kind.span(), "steps are for an audit of kind `steps`");
+            }
+            let buys = |step: &Step| step.record == Some(Role::Order);
+            if !flows.iter().flat_map(|flow| &flow.steps).any(buys) {
+                steps.faults.add(
+                    written.kind.span(),
+                    "an audit of kind `relampago` compares the shop's orders with those that were acknowledged, and no \
+                     step of a flow says which these are: give the step that buys `record = \"order\"`, or leave \
+                     `[audit]` out",
+                );
             }
             Audit::Relampago { patience }
         }

@@ -12,8 +12,9 @@ pub(super) const MOST_ITEMS: u64 = 4_000_000;
 /// How a value is drawn.
 #[derive(Clone, Debug)]
 pub enum Generator {
-    /// A random UUID (version 4) of the seeded generator.
-    Uuid,
+    /// A random UUID (version 4) of the seeded generator, with these bits of the run mixed in: equal seeds draw other
+    /// UUIDs in another run.
+    Uuid(u128),
     /// A number that is drawn once in the whole run, over all threads and generators.
     Counter {
         /// The first.
@@ -105,7 +106,7 @@ impl Generator {
     /// Appends a new value to `out`. [`Self::UniformOf`] and [`Self::ZipfOf`] are replaced before a run begins.
     pub fn draw(&self, rng: &mut Rng, part: Part, out: &mut Vec<u8>) {
         match self {
-            Self::Uuid => write_uuid(rng, out),
+            Self::Uuid(bits) => write_uuid(rng, *bits, out),
             Self::Counter { from, drawn } => {
                 let mine = drawn.fetch_add(1, Ordering::Relaxed);
                 write_number(from + part.number(mine), out);
@@ -123,6 +124,15 @@ impl Generator {
                 out.extend_from_slice(among.get(index).map_or("", |(text, _)| text).as_bytes());
             }
             Self::UniformOf(_) | Self::ZipfOf(..) => {}
+        }
+    }
+
+    /// The same for the run of which these are some bits.
+    #[must_use]
+    pub fn of_run(&self, bits: u128) -> Self {
+        match self {
+            Self::Uuid(_) => Self::Uuid(bits),
+            other => other.clone(),
         }
     }
 
@@ -158,10 +168,10 @@ fn write_number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[start..]);
 }
 
-fn write_uuid(rng: &mut Rng, out: &mut Vec<u8>) {
+fn write_uuid(rng: &mut Rng, of_run: u128, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let high = (rng.next_u64() & !0xF000) | 0x4000;
-    let low = (rng.next_u64() >> 2) | 0x8000_0000_0000_0000;
+    let high = ((rng.next_u64() ^ (of_run >> 64) as u64) & !0xF000) | 0x4000;
+    let low = ((rng.next_u64() ^ of_run as u64) >> 2) | 0x8000_0000_0000_0000;
     let bytes = [high.to_be_bytes(), low.to_be_bytes()].concat();
     for (index, byte) in bytes.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
@@ -187,8 +197,10 @@ mod tests {
 
     #[test]
     fn equal_seeds_draw_equal_values() {
-        let uuid = drawn(&Generator::Uuid, &mut Rng::new(1), ALONE);
-        assert_eq!(uuid, drawn(&Generator::Uuid, &mut Rng::new(1), ALONE));
+        let generator = Generator::Uuid(0).of_run(0x5555 << 64 | 0x5555);
+        let uuid = drawn(&generator, &mut Rng::new(1), ALONE);
+        assert_eq!(uuid, drawn(&generator, &mut Rng::new(1), ALONE));
+        assert_ne!(uuid, drawn(&Generator::Uuid(0), &mut Rng::new(1), ALONE), "another run");
         assert_eq!(uuid.len(), 36);
         assert_eq!((uuid.as_bytes()[14], uuid.matches('-').count()), (b'4', 4), "{uuid}");
         assert!(matches!(uuid.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{uuid}");

@@ -21,6 +21,10 @@ pub struct Scenario {
     pub names: Vec<Name>,
     /// Where an answer that is no success says what kind it is.
     pub code: Option<Place>,
+    /// Where an answer says that it was given before.
+    pub replayed: Option<Place>,
+    /// A digest of the text it was read from, and of what was changed in it.
+    pub hash: String,
     /// What is done once, before the load.
     pub setup: Vec<Step>,
     /// What people do; each start draws one by weight.
@@ -35,6 +39,27 @@ pub struct Scenario {
     pub server: ServerWatch,
     /// What is checked when the load is over.
     pub audit: Audit,
+}
+
+impl Scenario {
+    /// The same with its load [scaled](Load::scaled).
+    ///
+    /// # Errors
+    /// If no load is left.
+    pub fn scaled(self, rates: f64, times: f64) -> Result<Self, String> {
+        let load = self.load.scaled(rates, times)?;
+        let hash = if (rates, times) == (1.0, 1.0) {
+            self.hash
+        } else {
+            digest(&format!("{} {rates} {times}", self.hash))
+        };
+        Ok(Self { load, hash, ..self })
+    }
+}
+
+/// Sixteen hexadecimal digits that differ when `text` does.
+pub(super) fn digest(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().chars().take(16).collect()
 }
 
 /// A named value.
@@ -68,7 +93,7 @@ pub enum Origin {
 /// Values that every scenario has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Builtin {
-    /// Eight hexadecimal digits that differ from seed to seed: makes names of this run's own.
+    /// The run's id: makes names of this run's own.
     Run,
     /// The seed.
     Seed,

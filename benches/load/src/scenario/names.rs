@@ -254,7 +254,7 @@ fn placeholder() -> Generator {
 /// A generator that needs nothing of the set-up; none if it does.
 fn plain(written: &Spanned<raw::Generate>) -> Result<Option<Generator>, String> {
     let read = match written.get_ref() {
-        raw::Generate::Uuid {} => Ok(Generator::Uuid),
+        raw::Generate::Uuid {} => Ok(Generator::Uuid(0)),
         raw::Generate::Counter { from } => Ok(Generator::Counter { from: *from, drawn: Arc::default() }),
         raw::Generate::Uniform { from: None, to: None, of: Some(_) } => return Ok(None),
         raw::Generate::Uniform { from: Some(from), to: Some(to), of: None } if from <= to => {

@@ -68,6 +68,7 @@ pub(super) struct Identity {
 #[serde(deny_unknown_fields)]
 pub(super) struct Answers {
     pub(super) code: Option<Text>,
+    pub(super) replayed: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

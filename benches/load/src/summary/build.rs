@@ -1,8 +1,9 @@
 //! From what was recorded to the document.
 
+use super::Exit;
 use super::document::{
-    Audit, Event, Lateness, Load, OutcomeCount, Percentiles, PlannedRate, Run, SCHEMA, Second, ServerSample,
-    Step, StepOfSecond, Stock, Summary, Threshold, Totals, Verdict,
+    Audit, AuditState, Event, Lateness, Load, Outage, OutcomeCount, PartLedger, Percentiles, PlannedRate,
+    Run, SCHEMA, Second, ServerSample, Step, StepOfSecond, Stock, Summary, Threshold, Totals, Verdict,
 };
 use super::threshold::Condition;
 use crate::record::{Kind, Latencies, OutcomeRecorded, Recorded, SecondRecorded, StepRecorded, encode};
@@ -18,19 +19,26 @@ pub struct Facts {
     pub stock: Vec<Stock>,
     /// What happened to the run.
     pub events: Vec<Event>,
+    /// When nobody could reach the server.
+    pub outages: Vec<Outage>,
     /// Samples of the server's metrics.
     pub server: Vec<ServerSample>,
     /// What the audit found.
     pub audit: Audit,
+    /// What an audit of the whole run needs, of one generator of several.
+    pub ledger: Option<PartLedger>,
 }
 
 impl Summary {
     /// The document of a run that met `conditions` or did not.
     pub fn new(recorded: &Recorded, facts: Facts, conditions: &[Condition]) -> Self {
-        let Facts { mut run, mut load, stock, events, server, audit } = facts;
+        let Facts { mut run, mut load, stock, events, outages, server, audit, ledger } = facts;
         run.duration_s = rounded(run.duration_s);
         run.drain_s = rounded(run.drain_s);
         load.cpu_share = rounded(load.cpu_share);
+        load.cost.cpu_s = rounded(load.cost.cpu_s);
+        load.cost.cores = rounded(load.cost.cores);
+        load.cost.requests_per_core_s = load.cost.requests_per_core_s.map(rounded);
         load.lateness = Lateness {
             percentiles: Percentiles::of(&recorded.lateness_us),
             histogram: encode(&recorded.lateness_us),
@@ -51,8 +59,10 @@ impl Summary {
             load,
             stock,
             events,
+            outages,
             server,
             audit,
+            ledger,
             thresholds: conditions.iter().map(|condition| condition.judge(recorded, counted_s)).collect(),
         };
         summary.verdict = Verdict::of(&summary);
@@ -63,32 +73,85 @@ impl Summary {
 impl Verdict {
     /// The verdict on `summary`, whatever it says now.
     pub(super) fn of(summary: &Summary) -> Self {
-        let checks = summary.audit.checks.iter().filter(|check| !check.passed);
-        let audit = checks.map(|check| format!("audit failed: {}: {}", check.name, check.detail));
-        let missed = summary.thresholds.iter().filter(|threshold| !threshold.passed).map(Threshold::failure);
-        let invalid = summary.load.invalid_reasons.iter().map(|reason| format!("invalid: {reason}"));
-        let all = &summary.all;
-        let idle =
-            (all.count > 0 && all.ok == 0).then(|| format!("none of {} requests was a success", all.count));
-        let failures: Vec<String> = audit.chain(invalid).chain(idle).chain(missed).collect();
-        Self { passed: failures.is_empty() && summary.load.valid, failures }
+        let result = result(summary);
+        Self { result, passed: result == Exit::Passed, failures: failures(summary) }
     }
 }
 
+/// The gravest of what is to be said: unknown books weigh more than figures, and a run that was ended early is no
+/// missed threshold.
+fn result(summary: &Summary) -> Exit {
+    let missed = summary.thresholds.iter().any(|threshold| !threshold.passed);
+    if summary.audit.failed() {
+        Exit::AuditFailed
+    } else if unaudited(summary).is_some() {
+        Exit::NotAudited
+    } else if cut_short(summary).is_some() {
+        Exit::CutShort
+    } else if !summary.load.valid {
+        Exit::Invalid
+    } else if missed || idle(summary).is_some() {
+        Exit::ThresholdMissed
+    } else {
+        Exit::Passed
+    }
+}
+
+fn failures(summary: &Summary) -> Vec<String> {
+    let checks = summary.audit.checks.iter().filter(|check| check.passed == Some(false));
+    let audit = checks.map(|check| format!("audit failed: {}: {}", check.name, check.detail));
+    let unaudited = unaudited(summary).map(|why| format!("not audited: {why}"));
+    let cut_short = cut_short(summary).map(|how| format!("cut short: {how}"));
+    let invalid = summary.load.invalid_reasons.iter().map(|reason| format!("invalid: {reason}"));
+    let missed = summary.thresholds.iter().filter(|threshold| !threshold.passed).map(Threshold::failure);
+    audit.chain(unaudited).chain(cut_short).chain(invalid).chain(idle(summary)).chain(missed).collect()
+}
+
+/// Why nobody knows whether the books balance, where somebody should.
+fn unaudited(summary: &Summary) -> Option<String> {
+    let reason = || summary.audit.reason.clone().unwrap_or_default();
+    match summary.audit.state {
+        AuditState::NotMade => Some(reason()),
+        // A single part leaves it to whoever merges.
+        AuditState::Part if !summary.run.parts.is_one_of_several() => Some(reason()),
+        _ => None,
+    }
+}
+
+/// What the user ended early.
+fn cut_short(summary: &Summary) -> Option<String> {
+    let load = || format!("by the user, {:.1} s after its start", summary.run.duration_s);
+    let audit = || format!("the audit, {}", summary.audit.reason.as_deref().unwrap_or("by the user"));
+    match (summary.run.interrupted, summary.audit.state == AuditState::CutShort) {
+        (true, true) => Some(format!("{}; and {}", load(), audit())),
+        (true, false) => Some(load()),
+        (false, true) => Some(audit()),
+        (false, false) => None,
+    }
+}
+
+fn idle(summary: &Summary) -> Option<String> {
+    let all = &summary.all;
+    (all.count > 0 && all.ok == 0).then(|| format!("none of {} requests was a success", all.count))
+}
+
 impl Percentiles {
-    /// The percentiles of `latencies`.
+    /// The percentiles of `latencies`, as far as there are enough of them.
     pub(crate) fn of(latencies: &Latencies) -> Self {
-        let at = |quantile| latencies.value_at_quantile(quantile);
+        let count = latencies.len();
+        // One of `share` requests lies beyond the percentile; there must be that many.
+        let at = |quantile, share| (count >= share).then(|| latencies.value_at_quantile(quantile));
+        let any = count > 0;
         Self {
-            p50: at(0.5),
-            p75: at(0.75),
-            p90: at(0.9),
-            p95: at(0.95),
-            p99: at(0.99),
-            p99_9: at(0.999),
-            p99_99: at(0.9999),
-            max: latencies.max(),
-            mean: rounded(latencies.mean()),
+            p50: at(0.5, 2),
+            p75: at(0.75, 4),
+            p90: at(0.9, 10),
+            p95: at(0.95, 20),
+            p99: at(0.99, 100),
+            p99_9: at(0.999, 1_000),
+            p99_99: at(0.9999, 10_000),
+            max: any.then(|| latencies.max()),
+            mean: any.then(|| rounded(latencies.mean())),
         }
     }
 }

@@ -1,15 +1,22 @@
-//! `relampago-load/1`, the JSON document of a run.
+//! `relampago-load/2`, the JSON document of a run.
 //!
 //! The schema only grows: a field keeps its name, meaning and unit, new fields may appear, and readers ignore those
 //! that they do not know. Times are microseconds (`_us`) or seconds (`_s`), counts are whole numbers, and
 //! histograms are HdrHistogram V2 in base64. `REPORT.md` beside the crate's manifest is the same for people.
 
+mod audit;
+mod cost;
+
 use serde::{Deserialize, Serialize};
 
+pub use audit::{Audit, AuditCheck, AuditState, PartLedger};
+pub use cost::{Cost, Lateness, Percentiles};
+
+use super::Exit;
 use crate::record::{Counts, Kind};
 
 /// The name and version of the schema.
-pub const SCHEMA: &str = "relampago-load/1";
+pub const SCHEMA: &str = "relampago-load/2";
 
 /// One run of a scenario, or several generators' parts of one run merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +41,9 @@ pub struct Summary {
     /// What happened to the run, such as "server killed".
     #[serde(default)]
     pub events: Vec<Event>,
+    /// When nobody could reach the server.
+    #[serde(default)]
+    pub outages: Vec<Outage>,
     /// What the server said of itself on `/metrics`.
     #[serde(default)]
     pub server: Vec<ServerSample>,
@@ -43,15 +53,21 @@ pub struct Summary {
     /// The conditions that the run had to meet.
     #[serde(default)]
     pub thresholds: Vec<Threshold>,
+    /// What an audit of the whole run needs of a part; `None` of a run that had one generator or was audited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<PartLedger>,
 }
 
 /// Whether a run passed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The audit (if it ran) and every threshold passed, and the run is valid.
+    /// The gravest of what is to be said of it.
+    pub result: Exit,
+    /// Whether `result` is [`Exit::Passed`]: the audit (if there was one) and every threshold passed, the run is valid
+    /// and came to its end.
     pub passed: bool,
-    /// Why not, one sentence each: what the audit found first, then what makes the run
-    /// invalid, then thresholds that were missed.
+    /// Why not, one sentence each: what the audit found first, then why there was none, that the run was cut short,
+    /// what makes it invalid, and thresholds that were missed.
     pub failures: Vec<String>,
 }
 
@@ -63,6 +79,12 @@ pub struct Run {
     /// Its description, for people.
     #[serde(default)]
     pub description: String,
+    /// What made its names and keys its own.
+    #[serde(default)]
+    pub id: String,
+    /// A digest of the scenario's text and of what the command line changed in it.
+    #[serde(default)]
+    pub scenario_hash: String,
     /// The seed that every random choice came from.
     pub seed: u64,
     /// When second zero was, RFC 3339 in UTC.
@@ -83,11 +105,41 @@ pub struct Run {
     /// Where the generator ran.
     #[serde(default)]
     pub machine: Machine,
-    /// How many generators shared the run.
+    /// How many generators' figures these are.
     pub generators: u32,
-    /// Whether it was ended early, by Ctrl-C for one.
+    /// Which parts of the run these are.
+    #[serde(default)]
+    pub parts: Parts,
+    /// Whether its user ended it early, by Ctrl-C for one.
     #[serde(default)]
     pub interrupted: bool,
+}
+
+/// Which parts of a run that several generators shared a document holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// How many there were.
+    pub of: u32,
+    /// Those in this document, counted from 1, ascending.
+    pub present: Vec<u32>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { of: 1, present: vec![1] }
+    }
+}
+
+impl Parts {
+    /// Those that are not there.
+    pub fn missing(&self) -> Vec<u32> {
+        (1..=self.of).filter(|part| !self.present.contains(part)).collect()
+    }
+
+    /// Whether this is what one of several generators saw, and not yet what they came to.
+    pub fn is_one_of_several(&self) -> bool {
+        self.of > 1 && self.present.len() == 1
+    }
 }
 
 /// Versions of generator and server.
@@ -135,9 +187,15 @@ pub struct Load {
     /// Why the run is not valid.
     #[serde(default)]
     pub invalid_reasons: Vec<String>,
+    /// Whether the generator was the limit; then the run is not valid.
+    #[serde(default)]
+    pub limit_reached: bool,
     /// The busiest worker thread's use of its processor, 0 to 1.
     #[serde(default)]
     pub cpu_share: f64,
+    /// What the load cost the generator.
+    #[serde(default)]
+    pub cost: Cost,
     /// How much later than intended requests went out.
     pub lateness: Lateness,
 }
@@ -169,39 +227,6 @@ pub struct PlannedRate {
     pub at_s: f64,
     /// Flows a second from here on, straight to the next point.
     pub rate: f64,
-}
-
-/// How much later than intended requests went out, in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Lateness {
-    /// Percentiles.
-    #[serde(flatten)]
-    pub percentiles: Percentiles,
-    /// HdrHistogram V2 in base64, three digits, microseconds.
-    pub histogram: String,
-}
-
-/// Latencies in microseconds: the value that so many per cent of the requests stayed within. Zero of no requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Percentiles {
-    /// The median.
-    pub p50: u64,
-    /// 75 %.
-    pub p75: u64,
-    /// 90 %.
-    pub p90: u64,
-    /// 95 %.
-    pub p95: u64,
-    /// 99 %.
-    pub p99: u64,
-    /// 99.9 %.
-    pub p99_9: u64,
-    /// 99.99 %.
-    pub p99_99: u64,
-    /// The longest.
-    pub max: u64,
-    /// The mean.
-    pub mean: f64,
 }
 
 /// One step of the scenario.
@@ -347,6 +372,17 @@ pub struct Event {
     pub text: String,
 }
 
+/// A while in which connections were refused or broke and nothing was answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// When the first request met it, in seconds of the run.
+    pub from_s: f64,
+    /// When a request was answered again; `None` if none was until the end.
+    pub to_s: Option<f64>,
+    /// Requests that found no connection, or lost it.
+    pub requests: u64,
+}
+
 /// What the server said of itself; each is `None` when the server does not say it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerSample {
@@ -361,26 +397,6 @@ pub struct ServerSample {
     /// Requests waiting inside the server.
     #[serde(default)]
     pub queue_depth: Option<f64>,
-}
-
-/// Whether the shop's books balance with what it acknowledged.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Audit {
-    /// Whether there was one.
-    pub ran: bool,
-    /// What was looked at.
-    pub checks: Vec<AuditCheck>,
-}
-
-/// One thing that the audit looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditCheck {
-    /// Its name, such as `conservation`.
-    pub name: String,
-    /// Whether all was well.
-    pub passed: bool,
-    /// What was found, in a sentence.
-    pub detail: String,
 }
 
 /// A condition that the run had to meet.

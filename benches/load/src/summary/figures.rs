@@ -40,6 +40,11 @@ pub(crate) fn latency(microseconds: f64) -> String {
     }
 }
 
+/// The same of a figure that may not be there.
+pub(crate) fn told(microseconds: Option<u64>) -> String {
+    microseconds.map_or_else(|| "-".to_owned(), |microseconds| latency(microseconds as f64))
+}
+
 /// How long a run took: `60 s`, `12.5 min`.
 pub(crate) fn duration(seconds: f64) -> String {
     let (figure, unit) = if seconds < 120.0 { (seconds, "s") } else { (seconds / 60.0, "min") };

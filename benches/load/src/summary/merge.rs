@@ -1,11 +1,15 @@
 //! One document out of those of several generators that shared a run.
 
-use std::collections::BTreeMap;
+mod audit;
+
 use std::time::Duration;
 
+use audit::{merged_audit, merged_ledger};
+
 use super::build::Facts;
-use super::document::{Audit, AuditCheck, Event, Load, Machine, PlannedRate, Run, Summary};
+use super::document::{Cost, Event, Load, Machine, Outage, Parts, Percentiles, PlannedRate, Run, Summary};
 use super::read::ReadError;
+use super::text::listed;
 use super::threshold::{Condition, ConditionError};
 use crate::record;
 
@@ -28,6 +32,22 @@ pub enum MergeError {
         /// The other one's.
         other: String,
     },
+    /// A part is there more than once.
+    #[error("part {part} of {of} is there twice")]
+    Twice {
+        /// Which, from 1.
+        part: u32,
+        /// How many there are.
+        of: u32,
+    },
+    /// A part is not there.
+    #[error("part {parts} of {of} is missing")]
+    Missing {
+        /// Which, from 1.
+        parts: String,
+        /// How many there are.
+        of: u32,
+    },
     /// They have other steps or another warm-up.
     #[error("not parts of one run")]
     Recorded(#[from] record::MergeError),
@@ -39,13 +59,22 @@ pub enum MergeError {
     Threshold(#[from] ConditionError),
 }
 
+/// What to do about parts that are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// There is no run without them.
+    Refuse,
+    /// The rest is merged; the document says what is missing, and is not valid.
+    Mark,
+}
+
 impl Summary {
     /// The run that `parts` are of: what they recorded is added up, percentiles and thresholds are taken from the
     /// sum. Samples of the shop are those of the first generator that took some.
     ///
     /// # Errors
-    /// When they are not parts of one run, or one cannot be read.
-    pub fn merge(parts: &[Self]) -> Result<Self, MergeError> {
+    /// When they are not parts of one run, one is there twice or not at all, or one cannot be read.
+    pub fn merge(parts: &[Self], missing: Missing) -> Result<Self, MergeError> {
         let [first, others @ ..] = parts else {
             return Err(MergeError::Nothing);
         };
@@ -54,17 +83,21 @@ impl Summary {
             same_run(first, other)?;
             recorded.merge(&other.recorded()?)?;
         }
+        let present = all_present(parts, missing)?;
         let steps: Vec<&str> = first.steps.iter().map(|step| step.name.as_str()).collect();
         let conditions =
             first.thresholds.iter().map(|threshold| Condition::parse(&threshold.expression, &steps));
         let conditions = conditions.collect::<Result<Vec<_>, _>>()?;
+        let run = Run { parts: present, ..merged_run(parts, first) };
         let facts = Facts {
-            run: merged_run(parts, first),
-            load: merged_load(parts, first),
+            load: merged_load(parts, first, &run.parts),
+            run,
             stock: first_with(parts, |part| part.stock.as_slice()),
             events: merged_events(parts),
+            outages: merged_outages(parts),
             server: first_with(parts, |part| part.server.as_slice()),
             audit: merged_audit(parts),
+            ledger: merged_ledger(parts),
         };
         Ok(Self::new(&recorded, facts, &conditions))
     }
@@ -77,7 +110,10 @@ fn same_run(first: &Summary, other: &Summary) -> Result<(), MergeError> {
     };
     let fields = [
         ("the scenario", a.scenario.clone(), b.scenario.clone()),
+        ("the run", a.id.clone(), b.id.clone()),
+        ("the digest of the scenario", a.scenario_hash.clone(), b.scenario_hash.clone()),
         ("the seed", a.seed.to_string(), b.seed.to_string()),
+        ("the number of generators", a.parts.of.to_string(), b.parts.of.to_string()),
         ("the target", a.target.clone(), b.target.clone()),
         ("the kind of load", format!("{:?}", first.load.mode), format!("{:?}", other.load.mode)),
         ("the list of thresholds", format!("{:?}", expressions(first)), format!("{:?}", expressions(other))),
@@ -91,6 +127,22 @@ fn same_run(first: &Summary, other: &Summary) -> Result<(), MergeError> {
         return Ok(());
     }
     Err(MergeError::Differs { field: "the start", first: a.started.clone(), other: b.started.clone() })
+}
+
+/// The parts of all documents, each once.
+fn all_present(parts: &[Summary], missing: Missing) -> Result<Parts, MergeError> {
+    let of = parts.first().map_or(1, |part| part.run.parts.of);
+    let mut present: Vec<u32> = parts.iter().flat_map(|part| part.run.parts.present.clone()).collect();
+    present.sort_unstable();
+    if let Some(&[twice, _]) = present.windows(2).find(|pair| matches!(pair, [one, other] if one == other)) {
+        return Err(MergeError::Twice { part: twice, of });
+    }
+    let all = Parts { of, present };
+    let absent = all.missing();
+    if !absent.is_empty() && missing == Missing::Refuse {
+        return Err(MergeError::Missing { parts: listed(&absent), of });
+    }
+    Ok(all)
 }
 
 fn started_together(a: &str, b: &str) -> bool {
@@ -130,19 +182,62 @@ fn merged_machine<'a>(machines: impl Iterator<Item = &'a Machine>) -> Machine {
     }
 }
 
-fn merged_load(parts: &[Summary], first: &Summary) -> Load {
+fn merged_load(parts: &[Summary], first: &Summary, present: &Parts) -> Load {
     let loads = || parts.iter().map(|part| &part.load);
     let mut load = first.load.clone();
     load.planned = added_curves(&loads().map(|load| load.planned.as_slice()).collect::<Vec<_>>());
     load.connections = loads().map(|load| load.connections).sum();
     load.workers = loads().map(|load| load.workers).sum();
-    load.valid = loads().all(|load| load.valid);
+    load.limit_reached = loads().any(|load| load.limit_reached);
     load.cpu_share = loads().map(|load| load.cpu_share).fold(0.0, f64::max);
-    let reasons = loads().enumerate().flat_map(|(number, load)| {
-        load.invalid_reasons.iter().map(move |reason| format!("generator {}: {reason}", number + 1))
+    load.cost = merged_cost(&loads().map(|load| &load.cost).collect::<Vec<_>>());
+    let reasons = parts.iter().flat_map(|part| {
+        let (number, absent) = (listed(&part.run.parts.present), absence(&part.run.parts));
+        // What was missing may be there now.
+        let reasons = part.load.invalid_reasons.iter().filter(move |reason| Some(*reason) != absent.as_ref());
+        reasons.map(move |reason| match parts.len() {
+            1 => reason.clone(),
+            _ => format!("generator {number}: {reason}"),
+        })
     });
-    load.invalid_reasons = reasons.collect();
+    load.invalid_reasons = reasons.chain(absence(present).filter(|_| !present.is_one_of_several())).collect();
+    load.valid = load.invalid_reasons.is_empty();
     load
+}
+
+/// Why a run is not valid of which parts are missing.
+fn absence(parts: &Parts) -> Option<String> {
+    let missing = parts.missing();
+    let told =
+        || format!("part {} of {} is missing: rates and counts are too low", listed(&missing), parts.of);
+    (!missing.is_empty()).then(told)
+}
+
+/// What all generators used; of their lateness, each percentile is that of the worst.
+fn merged_cost(costs: &[&Cost]) -> Cost {
+    let sum = |figure: fn(&Cost) -> f64| costs.iter().map(|cost| figure(cost)).sum::<f64>();
+    let requests: f64 =
+        costs.iter().map(|cost| cost.requests_per_core_s.unwrap_or_default() * cost.cpu_s).sum();
+    let cpu_s = sum(|cost| cost.cpu_s);
+    type Pick<T> = fn(&Percentiles) -> Option<T>;
+    let worst = |pick: Pick<u64>| costs.iter().filter_map(|cost| pick(&cost.start_lateness)).max();
+    let mean: Pick<f64> = |at| at.mean;
+    Cost {
+        cpu_s,
+        cores: sum(|cost| cost.cores),
+        requests_per_core_s: (cpu_s > 0.0).then(|| requests / cpu_s),
+        start_lateness: Percentiles {
+            p50: worst(|at| at.p50),
+            p75: worst(|at| at.p75),
+            p90: worst(|at| at.p90),
+            p95: worst(|at| at.p95),
+            p99: worst(|at| at.p99),
+            p99_9: worst(|at| at.p99_9),
+            p99_99: worst(|at| at.p99_99),
+            max: worst(|at| at.max),
+            mean: costs.iter().filter_map(|cost| mean(&cost.start_lateness)).max_by(f64::total_cmp),
+        },
+    }
 }
 
 /// The sum of curves of straight pieces: their corners together, two where a curve jumps.
@@ -207,24 +302,21 @@ fn merged_events(parts: &[Summary]) -> Vec<Event> {
     told
 }
 
-/// Each generator audits what was acknowledged to it: there was an audit when all did, and a check passes when it
-/// passed for all.
-fn merged_audit(parts: &[Summary]) -> Audit {
-    let mut checks: Vec<AuditCheck> = Vec::new();
-    let mut found: BTreeMap<&str, usize> = BTreeMap::new();
-    for check in parts.iter().flat_map(|part| &part.audit.checks) {
-        let Some(&index) = found.get(check.name.as_str()) else {
-            found.insert(&check.name, checks.len());
-            checks.push(check.clone());
-            continue;
-        };
-        let own = &mut checks[index];
-        own.passed &= check.passed;
-        if !own.detail.split("; ").any(|detail| detail == check.detail) {
-            own.detail = format!("{}; {}", own.detail, check.detail);
+/// The outages that any generator met; those that touch are one.
+fn merged_outages(parts: &[Summary]) -> Vec<Outage> {
+    let mut outages: Vec<Outage> = parts.iter().flat_map(|part| part.outages.iter().cloned()).collect();
+    outages.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
+    let mut merged: Vec<Outage> = Vec::new();
+    for outage in outages {
+        match merged.last_mut().filter(|last| last.to_s.is_none_or(|to| to >= outage.from_s)) {
+            Some(last) => {
+                last.requests += outage.requests;
+                last.to_s = last.to_s.zip(outage.to_s).map(|(a, b)| a.max(b));
+            }
+            None => merged.push(outage),
         }
     }
-    Audit { ran: parts.iter().all(|part| part.audit.ran), checks }
+    merged
 }
 
 fn first_with<T: Clone>(parts: &[Summary], samples: impl Fn(&Summary) -> &[T]) -> Vec<T> {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::document::{Arrivals, Audit, Mode, OutcomeCount, Percentiles, Summary};
-use super::figures::{Printable, grouped, latency, milliseconds, rate, share};
+use super::Exit;
+use super::document::{Arrivals, AuditState, Mode, Outage, OutcomeCount, Parts, Percentiles, Summary};
+use super::figures::{Printable, grouped, milliseconds, rate, share, told};
 use crate::record::Kind;
 
 /// Width of the column of names.
@@ -14,36 +15,52 @@ const FIGURE: usize = 9;
 impl Summary {
     /// The verdict in one line: how the books look comes first, then whether the run says anything, then the rest.
     pub fn headline(&self) -> String {
-        let (scenario, all) = (Printable(&self.run.scenario), &self.all);
-        let first = || Printable(self.verdict.failures.first().map_or("", String::as_str)).to_string();
-        if self.audit.failed() {
-            let failed = self.audit.checks.iter().filter(|check| !check.passed).count();
-            let first = first();
-            let detail = first.strip_prefix("audit failed: ").unwrap_or(&first);
-            let more = if failed > 1 { format!(" (and {} more)", failed - 1) } else { String::new() };
-            return format!("AUDIT FAILED: {detail}{more}");
+        let scenario = Printable(&self.run.scenario);
+        let first = Printable(self.verdict.failures.first().map_or("", String::as_str)).to_string();
+        let after = |label| first.strip_prefix(label).unwrap_or(&first).to_owned();
+        match self.exit() {
+            Exit::AuditFailed => {
+                let failed = self.audit.checks.iter().filter(|check| check.passed == Some(false)).count();
+                let more = if failed > 1 { format!(" (and {} more)", failed - 1) } else { String::new() };
+                format!("AUDIT FAILED: {}{more}", after("audit failed: "))
+            }
+            Exit::NotAudited => format!("NOT AUDITED: {scenario}: {}", after("not audited: ")),
+            Exit::CutShort => {
+                let how = after("cut short: ");
+                format!("CUT SHORT: {scenario}: {how}: {}{}", self.measured(), self.books())
+            }
+            Exit::Invalid => format!("INVALID: {scenario}: {}", after("invalid: ")),
+            Exit::ThresholdMissed => format!("FAILED: {scenario}: {first}"),
+            Exit::Passed => format!("PASSED: {scenario}: {}{}", self.measured(), self.books()),
         }
-        if !self.load.valid {
-            let why = first();
-            return format!("INVALID: {scenario}: {}", why.strip_prefix("invalid: ").unwrap_or(&why));
-        }
-        if !self.verdict.passed {
-            return format!("FAILED: {scenario}: {}", first());
-        }
+    }
+
+    fn measured(&self) -> String {
+        let all = &self.all;
+        let at = &all.latency;
+        let (name, figure) = if at.p99.is_some() { ("p99", at.p99) } else { ("max", at.max) };
         format!(
-            "PASSED: {scenario}: {} requests/s, p99 {}, {} failed{}",
+            "{} requests/s, {name} {}, {} failed",
             rate(all.rate),
-            latency(all.latency.p99 as f64),
-            share(all.failed, all.count),
-            if self.audit.ran { "; the books balance" } else { "; no audit" }
+            told(figure),
+            share(all.failed, all.count)
         )
     }
-}
 
-impl Audit {
-    /// Whether a check found something wrong.
-    pub fn failed(&self) -> bool {
-        self.checks.iter().any(|check| !check.passed)
+    fn books(&self) -> String {
+        match self.audit.state {
+            AuditState::None => "; no audit".to_owned(),
+            AuditState::Made => "; the books balance".to_owned(),
+            AuditState::CutShort | AuditState::NotMade => "; the books are not known".to_owned(),
+            AuditState::Part => {
+                let parts = &self.run.parts;
+                let part = parts.present.first().copied().unwrap_or_default();
+                format!(
+                    "; part {part} of {}: what it knows is right, the whole is judged when they are merged",
+                    parts.of
+                )
+            }
+        }
     }
 }
 
@@ -66,20 +83,22 @@ impl fmt::Display for Summary {
 impl Summary {
     fn write_run(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let run = &self.run;
-        let interrupted = if run.interrupted { ", ended early" } else { "" };
+        let interrupted = if run.interrupted { ", cut short by the user" } else { "" };
         let warm_up = match run.warm_up_s {
             0.0 => String::new(),
             warm_up => format!(" of which {warm_up:.1} s warm-up do not count"),
         };
         let drain =
             if run.drain_s >= 0.05 { format!(" and {:.1} s drain", run.drain_s) } else { String::new() };
+        let part = run.parts.told();
         writeln!(
             f,
-            "\n{} against {}, {:.1} s{warm_up}{drain}, seed {}, started {}{interrupted}",
+            "\n{} against {}, {:.1} s{warm_up}{drain}, seed {}, run {}{part}, started {}{interrupted}",
             Printable(&run.scenario),
             Printable(&run.target),
             run.duration_s,
             run.seed,
+            Printable(&run.id),
             Printable(&run.started),
         )
     }
@@ -150,10 +169,21 @@ impl Summary {
             let mark = if threshold.passed { "met" } else { "MISSED" };
             writeln!(f, "  {mark:<8}{:<wide$}  {}", Printable(&threshold.expression), threshold.measured())?;
         }
-        writeln!(f, "\naudit{}", if self.audit.ran { "" } else { ": none" })?;
+        let state = match self.audit.state {
+            AuditState::None => ": none",
+            AuditState::Made => "",
+            AuditState::Part => ": of what this part knows",
+            AuditState::CutShort => ": cut short",
+            AuditState::NotMade => ": could not be made",
+        };
+        writeln!(f, "\naudit{state}")?;
         let wide = self.audit.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
         for check in &self.audit.checks {
-            let mark = if check.passed { "ok" } else { "FAILED" };
+            let mark = match check.passed {
+                Some(true) => "ok",
+                Some(false) => "FAILED",
+                None => "?",
+            };
             writeln!(f, "  {mark:<8}{:<wide$}  {}", Printable(&check.name), Printable(&check.detail))?;
         }
         Ok(())
@@ -166,7 +196,12 @@ impl Summary {
         for event in &self.events {
             writeln!(f, "  {:>7.1} s  {}", event.second, Printable(&event.text))?;
         }
-        Ok(())
+        if !self.outages.is_empty() {
+            writeln!(f, "\noutages")?;
+        }
+        self.outages
+            .iter()
+            .try_for_each(|outage| writeln!(f, "  {:>7.1} s  {}", outage.from_s, outage.told()))
     }
 
     fn write_generator(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,12 +223,24 @@ impl Summary {
                 format!("{} generators", run.generators)
             },
         )?;
+        let (cost, starts) = (&load.cost, &load.cost.start_lateness);
+        if let Some(each) = cost.requests_per_core_s {
+            let (cpu, cores) = (cost.cpu_s, cost.cores);
+            writeln!(
+                f,
+                "           {cpu:.1} s of CPU, {cores:.2} cores, {} requests a second of a core",
+                rate(each)
+            )?;
+        }
         writeln!(
             f,
-            "           sent later than intended by p50 {}, p99 {}, at most {}",
-            latency(late.p50 as f64),
-            latency(late.p99 as f64),
-            latency(late.max as f64),
+            "           flows started late by p50 {}, p99 {}, at most {}; requests sent late by p50 {}, p99 {}, at most {}",
+            told(starts.p50),
+            told(starts.p99),
+            told(starts.max),
+            told(late.p50),
+            told(late.p99),
+            told(late.max),
         )?;
         let machine = &run.machine;
         writeln!(
@@ -217,7 +264,39 @@ impl Summary {
 fn write_row(f: &mut fmt::Formatter<'_>, name: &str, count: u64, at: &Percentiles) -> fmt::Result {
     write!(f, "{:<NAMES$}{:>12}", Printable(name), grouped(count))?;
     for latency in [at.p50, at.p75, at.p90, at.p95, at.p99, at.p99_9, at.p99_99, at.max] {
-        write!(f, "{:>FIGURE$}", milliseconds(latency as f64))?;
+        let figure = latency.map_or_else(|| "-".to_owned(), |latency| milliseconds(latency as f64));
+        write!(f, "{figure:>FIGURE$}")?;
     }
     writeln!(f)
+}
+
+impl Outage {
+    /// How long it was and what met it, for people.
+    pub(crate) fn told(&self) -> String {
+        let requests = grouped(self.requests);
+        match self.to_s {
+            Some(to) => {
+                let long = to - self.from_s;
+                format!(
+                    "no answer for {long:.1} s, until {to:.1} s: {requests} requests found no connection or lost it"
+                )
+            }
+            None => format!("no answer until the end: {requests} requests found no connection or lost it"),
+        }
+    }
+}
+
+impl Parts {
+    /// Which of several parts these are; nothing of a whole run.
+    pub(crate) fn told(&self) -> String {
+        if self.missing().is_empty() {
+            return String::new();
+        }
+        format!(", part {} of {}", listed(&self.present), self.of)
+    }
+}
+
+/// `1, 3`
+pub(in crate::summary) fn listed(parts: &[u32]) -> String {
+    parts.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -1,12 +1,13 @@
 //! What a run writes down for its audit.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
 use crate::ledger::{Cancellation, Ledger, Settlement, Wanted, merged};
-use crate::run::find_text;
+use crate::run::{Outages, find_text};
 use crate::scenario::model::{Role, Step};
 use crate::scenario::template::{Slot, Values};
 use crate::wire::{Order, Payment};
@@ -36,6 +37,8 @@ pub(crate) type Kept = Vec<(Slot, String)>;
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) ledger: Ledger,
+    pub(crate) outages: Outages,
+    replayed: AtomicU64,
     open: Mutex<Vec<Unanswered>>,
     kept: Mutex<HashMap<String, Vec<Kept>>>,
     anomalies: Mutex<Vec<String>>,
@@ -94,6 +97,16 @@ impl Notes {
     /// Requests whose outcome nobody was told, since this was asked last.
     pub(crate) fn take_unanswered(&self) -> Vec<Unanswered> {
         std::mem::take(&mut *locked(&self.open))
+    }
+
+    /// A request that was sent for the first time was answered as one of an earlier run.
+    pub(crate) fn replayed(&self) {
+        self.replayed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was.
+    pub(crate) fn replays(&self) -> u64 {
+        self.replayed.load(Ordering::Relaxed)
     }
 
     /// Answers that must never be given.

@@ -1,62 +1,143 @@
 //! An audit by the steps of the file: for a shop with any interface.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::notes::Notes;
-use super::relampago::told;
+use super::notes::{Kept, Notes};
+use super::{Ended, Far, Obstacle, Scope, check, told, unjudged};
 use crate::decimal::Decimal;
 use crate::record::{Kind, Recorded, StepId};
-use crate::run::{Caller, Globals, PrepareError, Prepared, set_index};
+use crate::run::{AuditProgress, CallError, Caller, Globals, PrepareError, Prepared, set_index};
 use crate::scenario::model::{Origin, Scenario, Step};
 use crate::scenario::template::{Slot, Values};
-use crate::summary::document::AuditCheck;
+use crate::summary::document::{Audit, AuditCheck, AuditState};
 
-/// Does the steps one after the other; each is a check.
-pub(crate) async fn audit_steps(
-    caller: &mut Caller,
-    scenario: &Scenario,
-    steps: &[Step],
-    globals: &Globals,
-    notes: &Notes,
-    recorded: &Recorded,
-    patience: Duration,
-) -> Result<Vec<AuditCheck>, PrepareError> {
-    let mut values = Values::default();
-    values.clear(scenario.names.len());
-    tallies(scenario, notes, recorded, &mut values);
-    let mut checks = Vec::new();
-    for step in steps {
-        let prepared = Prepared::new(step, StepId(0), globals)?;
-        let mut findings = Vec::new();
-        let mut done = 0;
-        let kept = match &step.each {
-            Some(of) => notes.kept_by(of),
-            None => vec![Vec::new()],
-        };
-        let rounds = kept.iter().flat_map(|kept| (0..step.repeat).map(move |index| (kept, index)));
-        for (kept, index) in rounds {
-            kept.iter().for_each(|(slot, text)| values.set(*slot, text.as_bytes()));
-            set_index(scenario, index, &mut values);
-            // Once something is wrong, waiting for the rest would only take long.
-            let patience = if findings.is_empty() { patience } else { Duration::ZERO };
-            match caller.persist(&prepared, scenario.code.as_ref(), &mut values, patience).await {
-                Ok(_) => done += 1,
-                Err(problem) => findings.push(problem),
-            }
-        }
-        let detail =
-            if findings.is_empty() { format!("{done} answers as expected") } else { told(&findings) };
-        checks.push(AuditCheck { name: step.name.clone(), passed: findings.is_empty(), detail });
+/// The steps of the audit; each is a check.
+pub(crate) struct StepsAudit<'a> {
+    scenario: &'a Scenario,
+    notes: &'a Notes,
+    scope: Scope,
+    far: Far,
+    steps: Vec<Prepared>,
+    values: Values,
+    /// Of the steps that were done.
+    checks: Vec<AuditCheck>,
+}
+
+impl<'a> StepsAudit<'a> {
+    pub(crate) fn new(
+        scenario: &'a Scenario,
+        steps: &[Step],
+        globals: &Globals,
+        notes: &'a Notes,
+        scope: Scope,
+        far: Far,
+    ) -> Result<Self, PrepareError> {
+        let steps = steps.iter().map(|step| Prepared::new(step, StepId(0), globals));
+        let steps = steps.collect::<Result<_, _>>()?;
+        let mut values = Values::default();
+        values.clear(scenario.names.len());
+        Ok(Self { scenario, notes, scope, far, steps, values, checks: Vec::new() })
     }
-    checks.extend(anomalies(notes));
-    Ok(checks)
+
+    /// Sets `count.STEP` and `sum.STEP.VALUE`.
+    pub(crate) fn tally(&mut self, recorded: &Recorded) {
+        tallies(self.scenario, self.notes, recorded, &mut self.values);
+    }
+
+    /// Does the steps one after the other. What is not yet as it should be has until `patience` is over, all of it
+    /// together.
+    pub(crate) async fn settle(&mut self, mut caller: Caller, patience: Duration) -> Result<(), Obstacle> {
+        let mut left = patience;
+        for index in 0..self.steps.len() {
+            let check = self.settle_step(index, &mut caller, &mut left).await?;
+            self.checks.push(check);
+        }
+        Ok(())
+    }
+
+    async fn settle_step(
+        &mut self,
+        index: usize,
+        caller: &mut Caller,
+        left: &mut Duration,
+    ) -> Result<AuditCheck, Obstacle> {
+        let prepared = &self.steps[index];
+        let step = &prepared.step;
+        if self.scope == Scope::Part && self.counts_all(step) {
+            return Ok(unjudged(&step.name, "it takes what all generators did, and this is one of several"));
+        }
+        let kept = match &step.each {
+            Some(of) => self.notes.kept_by(of),
+            None => vec![Kept::new()],
+        };
+        let of = kept.len() as u64 * u64::from(step.repeat);
+        self.far.send_replace(AuditProgress {
+            what: "steps of the audit",
+            done: 0,
+            of: Some(of),
+            waits: None,
+        });
+        let (mut findings, mut done) = (Vec::new(), 0);
+        for (kept, index) in kept.iter().flat_map(|kept| (0..step.repeat).map(move |index| (kept, index))) {
+            kept.iter().for_each(|(slot, text)| self.values.set(*slot, text.as_bytes()));
+            set_index(self.scenario, index, &mut self.values);
+            // Once something is wrong, waiting for the rest would only take long.
+            let patience = if findings.is_empty() { *left } else { Duration::ZERO };
+            let began = Instant::now();
+            let code = self.scenario.code.as_ref();
+            let waited = match caller.persist(prepared, code, &mut self.values, began + patience).await {
+                Ok(answer) => {
+                    done += 1;
+                    answer.tries > 1
+                }
+                Err(CallError::Wrong(problem)) => {
+                    findings.push(problem);
+                    true
+                }
+                Err(CallError::NoAnswer(problem)) => {
+                    return Err(Obstacle(format!("the server does not answer: {problem}")));
+                }
+            };
+            if waited {
+                *left = left.saturating_sub(began.elapsed());
+            }
+            self.far.send_modify(|progress| progress.done += 1);
+        }
+        Ok(check(&step.name, &findings, format!("{done} answers as expected")))
+    }
+
+    /// Whether a step needs what all generators did.
+    fn counts_all(&self, step: &Step) -> bool {
+        let is_tally = |slot: Slot| {
+            let name = self.scenario.names.get(usize::from(slot.0));
+            matches!(name.map(|name| &name.origin), Some(Origin::Count(_) | Origin::Sum(..)))
+        };
+        step.slots().any(is_tally)
+    }
+
+    /// What was found, however far the audit came.
+    pub(crate) fn verdict(&self, ended: &Ended) -> Audit {
+        let (state, reason) = match ended {
+            Ended::Judged if self.scope == Scope::Part => (AuditState::Part, None),
+            Ended::Judged => (AuditState::Made, None),
+            Ended::CutShort => {
+                (AuditState::CutShort, Some(format!("by the user, at {}", *self.far.borrow())))
+            }
+            Ended::Obstacle(why) => (AuditState::NotMade, Some(why.clone())),
+        };
+        let mut checks = self.checks.clone();
+        let rest = self.steps.iter().skip(checks.len());
+        checks.extend(rest.map(|step| unjudged(&step.step.name, "the audit did not come to its end")));
+        checks.extend(anomalies(self.notes));
+        Audit { state, reason, checks }
+    }
 }
 
 /// Answers that must never be given, if there were any.
 pub(crate) fn anomalies(notes: &Notes) -> Option<AuditCheck> {
     let found = notes.anomalies();
     let name = "one answer to one request".to_owned();
-    (!found.is_empty()).then(|| AuditCheck { name, passed: false, detail: told(&found) })
+    (!found.is_empty()).then(|| AuditCheck { name, passed: Some(false), detail: told(&found) })
 }
 
 fn slots(scenario: &Scenario) -> impl Iterator<Item = (Slot, &Origin)> {

@@ -1,6 +1,14 @@
 //! The audit of kind `relampago` against the shop in memory: an honest one passes, each fault is found.
 
-use relampago_load::summary::{Exit, Summary};
+use std::time::{Duration, Instant};
+
+use relampago_load::Target;
+use relampago_load::audit::Auditor;
+use relampago_load::run::{Options, Progress, Stop, audit_whole};
+use relampago_load::scenario::generator::Part;
+use relampago_load::summary::document::AuditState;
+use relampago_load::summary::{Exit, Missing, Summary};
+use tokio::sync::watch;
 
 use crate::running;
 use crate::shop::{Fault, Shop};
@@ -60,22 +68,49 @@ patience = "300ms"
 
 async fn sold(fault: Fault) -> Summary {
     let shop = Shop::open(fault).await;
-    let address = shop.address;
-    let mut text = SCENARIO.to_owned();
+    run(text(fault), running::options(shop.address), |_, _| {}).await
+}
+
+fn text(fault: Fault) -> String {
     if matches!(fault, Fault::ForgetEveryNthOrder(_)) {
         // The shop in memory cannot be paid for what it forgot.
-        text = text.replace("record = \"payment\"", "record = \"payment\"\nchance = 0.0");
+        return SCENARIO.replace("record = \"payment\"", "record = \"payment\"\nchance = 0.0");
     }
+    SCENARIO.to_owned()
+}
+
+async fn run(
+    text: String,
+    options: Options,
+    progress: impl Fn(&Progress, &watch::Sender<Stop>) + Send + 'static,
+) -> Summary {
     // The run has a runtime of its own, and the shop answers on this one.
-    let summary = tokio::task::spawn_blocking(move || running::run_text(&text, address)).await;
-    summary.unwrap()
+    tokio::task::spawn_blocking(move || running::run_with(&text, options, progress)).await.unwrap()
+}
+
+/// The reports of two generators, one after the other: what one of them knows is no more than its own part.
+async fn parts(shop: &Shop, fault: Fault) -> [Summary; 2] {
+    let both = Options { part: Part { index: 0, of: 2 }, ..running::options(shop.address) };
+    let first = run(text(fault), both.clone(), |_, _| {}).await;
+    let second = Options { part: Part { index: 1, of: 2 }, ..both };
+    let mut second = run(text(fault), second, |_, _| {}).await;
+    second.run.started.clone_from(&first.run.started);
+    [first, second]
+}
+
+async fn whole(shop: &Shop, parts: &[Summary]) -> Summary {
+    let merged = Summary::merge(parts, Missing::Refuse).unwrap();
+    let auditor = Auditor { target: Target::new(shop.address), api_key: running::STAFF.to_owned() };
+    let (_stop, stopped) = watch::channel(Stop::No);
+    audit_whole(merged, auditor, stopped, |_| {}).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_honest_shop_passes() {
     let summary = sold(Fault::None).await;
     assert_eq!(summary.exit(), Exit::Passed, "{summary}");
-    assert!(summary.audit.ran && summary.audit.checks.len() >= 5, "{summary}");
+    assert!(summary.audit.balances() && summary.audit.checks.len() == 7, "{summary}");
+    assert!(summary.audit.checks.iter().all(|check| check.passed == Some(true)), "{summary}");
     assert!(summary.steps[0].all.refused > 0, "the stock ran out: {summary}");
 }
 
@@ -111,5 +146,75 @@ async fn each_other_fault_is_found_too() {
 fn failed(summary: &Summary, check: &str, detail: &str) {
     assert_eq!(summary.exit(), Exit::AuditFailed, "{summary}");
     let found = summary.audit.checks.iter().find(|found| found.name == check).unwrap();
-    assert!(!found.passed && found.detail.contains(detail), "{summary}");
+    assert!(found.passed == Some(false) && found.detail.contains(detail), "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn several_generators_judge_what_they_know_and_the_whole_is_judged_when_they_are_merged() {
+    let shop = Shop::open(Fault::None).await;
+    let parts = parts(&shop, Fault::None).await;
+    for part in &parts {
+        assert!(part.audit.state == AuditState::Part && !part.audit.failed(), "{part}");
+        let judged = |name: &str| part.audit.checks.iter().find(|check| check.name == name).unwrap().passed;
+        assert_eq!(judged("acknowledged orders are present and equal"), Some(true), "{part}");
+        assert_eq!([judged("conservation"), judged("no unit is sold twice")], [None, None], "{part}");
+    }
+    assert_eq!(Summary::merge(&parts, Missing::Refuse).unwrap().exit(), Exit::NotAudited);
+    let whole_run = whole(&shop, &parts).await;
+    assert!(whole_run.audit.balances(), "{whole_run}");
+    assert!(whole_run.audit.checks.iter().all(|check| check.passed == Some(true)), "{whole_run}");
+    assert!(whole_run.ledger.is_none(), "it is told no further");
+
+    // An order that is in nobody's ledger is found by nobody but the whole.
+    let mut forgetful = parts.clone();
+    forgetful[1].ledger.as_mut().unwrap().orders.pop();
+    let whole_run = whole(&shop, &forgetful).await;
+    failed(&whole_run, "no order that nobody was told of", "no purchase was answered with it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_oversell_that_no_part_can_see_is_found_in_the_whole() {
+    let shop = Shop::open(Fault::Oversell).await;
+    let parts = parts(&shop, Fault::Oversell).await;
+    assert!(parts.iter().all(|part| !part.audit.failed()), "{}", parts[0]);
+    failed(&whole(&shop, &parts).await, "no unit is sold twice", "too many");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_audit_that_waits_tells_for_what_and_ends_when_its_user_says_so() {
+    let shop = Shop::open(Fault::ChangeTotals).await;
+    let began = Instant::now();
+    let patient = text(Fault::ChangeTotals).replace("300ms", "1h");
+    let summary = run(patient, running::options(shop.address), |progress, stop| {
+        if matches!(progress, Progress::Audit(audit) if audit.waits.is_some_and(|waits| waits > 0)) {
+            stop.send_replace(Stop::Soon);
+        }
+    });
+    let summary = summary.await;
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert_eq!((summary.exit(), summary.audit.state), (Exit::CutShort, AuditState::CutShort), "{summary}");
+    assert!(summary.headline().contains("the audit, by the user, at "), "{summary}");
+    // What was not as it should be might have become so.
+    assert!(!summary.audit.failed(), "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn answers_of_an_earlier_run_are_told_and_make_the_run_invalid() {
+    let shop = Shop::open(Fault::None).await;
+    let once = || SCENARIO.replace("copies = 2\n", "");
+    let options = running::options(shop.address);
+    let first = run(once(), options.clone(), |_, _| {}).await;
+    assert!(first.audit.balances() && !first.to_string().contains("replay"), "{first}");
+    let again = run(once(), options.clone(), |_, _| {}).await;
+    assert_eq!(again.exit(), Exit::Invalid, "{again}");
+    assert!(again.headline().contains("answers were given before, to another run"), "{again}");
+    assert!(again.steps[0].outcomes.iter().any(|outcome| outcome.outcome == "201 replayed"), "{again}");
+    let strangers = again.audit.checks.iter().find(|check| check.name == "no order that nobody was told of");
+    assert_eq!(strangers.unwrap().passed, None, "others may have bought: {again}");
+
+    // The same people under another name.
+    let other = Options { id: "other".parse().unwrap(), ..options };
+    let other = run(once(), other, |_, _| {}).await;
+    assert!(other.audit.balances() && !other.to_string().contains("replay"), "{other}");
+    assert_eq!(other.steps[0].all.count, first.steps[0].all.count);
 }

@@ -49,7 +49,7 @@ fn rates_are_of_the_time_in_which_flows_start() {
     assert_eq!((all.rate, all.ok_rate), ((10 - drained) as f64, (10 - drained) as f64), "{told}");
     assert!(told.thresholds.iter().all(|threshold| threshold.passed), "{told}");
     assert!(told.to_string().contains(" s drain"), "{told}");
-    let is_draining = |progress: &Progress| progress.draining.is_some_and(|flows| flows > 0);
+    let is_draining = |progress: &Progress| matches!(progress, Progress::Load(load) if load.draining.is_some_and(|flows| flows > 0));
     assert!(progress.iter().any(is_draining), "{progress:#?}");
 }
 

@@ -192,7 +192,7 @@ fn no_cause_is_told_twice() {
     let unreadable = load(&folder.display().to_string(), &[]).unwrap_err();
     assert!(matches!(unreadable, ScenarioError::Unreadable { .. }), "{unreadable}");
     let no_report = Summary::from_json("{ \"schema\": ").unwrap_err();
-    let example = fs::read_to_string("tests/documents/relampago-load-1.json").unwrap();
+    let example = fs::read_to_string("tests/documents/relampago-load-2.json").unwrap();
     let broken = example.replacen("\"histogram\": \"", "\"histogram\": \"!", 1);
     let no_histogram = Summary::from_json(&broken).unwrap().recorded().unwrap_err();
     for (error, cause) in [

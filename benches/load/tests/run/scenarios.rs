@@ -120,3 +120,13 @@ fn what_is_neither_file_nor_shipped_is_told_with_what_is() {
     let error = load("no-such", &[]).unwrap_err().to_string();
     assert!(error.contains("shipped are flash-sale, steady"), "{error}");
 }
+
+#[test]
+fn an_audit_of_orders_that_no_step_records_is_told() {
+    let audited = RIGHT.to_owned() + "[audit]\nkind = \"relampago\"\n";
+    let found = faults(&audited);
+    assert!(found[0].starts_with("shop.toml:21: an audit of kind `relampago` compares"), "{found:#?}");
+    assert!(found[0].contains("give the step that buys `record = \"order\"`"), "{found:#?}");
+    let recorded = audited.replacen("[load]", "record = \"order\"\n[load]", 1);
+    assert_eq!(faults(&recorded), [""; 0]);
+}

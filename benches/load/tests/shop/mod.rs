@@ -83,6 +83,7 @@ async fn answer(
     let mut state = state.lock().unwrap();
     let scope = key.map(|key| format!("{path} {key}")).filter(|_| fault != Fault::ForgetKeys);
     let known = scope.as_ref().and_then(|scope| state.answered.get(scope).cloned());
+    let replayed = known.is_some();
     let (status, value) = known.unwrap_or_else(|| state.handle(fault, &head.method, &path, &body));
     if let Some(scope) = scope.filter(|_| status < 300) {
         state.answered.insert(scope, (status, value.clone()));
@@ -94,7 +95,11 @@ async fn answer(
         return Err(std::io::Error::other("lost"));
     }
     let body = Full::new(Bytes::from(value.to_string()));
-    Ok(Response::builder().status(status).body(body).unwrap())
+    let mut response = Response::builder().status(status);
+    if replayed {
+        response = response.header("idempotent-replayed", "true");
+    }
+    Ok(response.body(body).unwrap())
 }
 
 impl State {
@@ -131,7 +136,7 @@ impl State {
 
     fn create_product(&mut self, body: &Value) -> (u16, Value) {
         let (sku, units) = (body["sku"].as_str().unwrap(), body["stock_quantity"].as_i64().unwrap());
-        self.stock.insert(sku.to_owned(), [units, units, 0, 0]);
+        self.stock.entry(sku.to_owned()).or_insert([units, units, 0, 0]);
         (201, json!({ "id": sku, "sku": sku, "price": body["price"], "stock_quantity": units }))
     }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use relampago_load::Rng;
 use relampago_load::record::{Clock, Kind, Outcome, Recorded, Recorder, StepId, Times};
 use relampago_load::summary::document::{
-    Arrivals, Audit, AuditCheck, Event, Load, Machine, Mode, PlannedRate, Run, ServerSample, Stock, Versions,
+    Arrivals, Audit, AuditCheck, AuditState, Cost, Event, Load, Machine, Mode, Outage, Parts, Percentiles,
+    PlannedRate, Run, ServerSample, Stock, Versions,
 };
 use relampago_load::summary::{Condition, Facts, Summary};
 
@@ -62,7 +63,7 @@ impl Teller {
         let steps = ["buy", "pay"].map(str::to_owned);
         let recorded = Recorded::new(steps, clock.warm_up);
         let (rng, recorder) = (Rng::new(plot.seed), Recorder::new(2, clock));
-        Self { plot, rng, clock, recorder, recorded, facts: facts(plot), available: UNITS.to_vec() }
+        Self { plot, rng, clock, recorder, recorded, facts: facts_of_sale(plot), available: UNITS.to_vec() }
     }
 
     fn second(&mut self, second: u32) {
@@ -155,70 +156,93 @@ impl Teller {
     }
 }
 
-fn facts(plot: Plot) -> Facts {
-    let point = |(at_s, rate)| PlannedRate { at_s, rate: rate * plot.crowd };
-    let curve = [(0.0, 300.0), (5.0, 300.0), (8.0, 4_000.0), (13.0, 4_000.0), (38.0, 500.0), (60.0, 500.0)];
-    let event = |second, text: &str| Event { second, text: text.to_owned() };
+/// What every made-up run has beside its requests: arrivals along a curve, one generator, an audit that found nothing.
+pub(crate) fn facts(scenario: &str, seed: u64, curve: &[(f64, f64)]) -> Facts {
+    let planned: Vec<_> = curve.iter().map(|&(at_s, rate)| PlannedRate { at_s, rate }).collect();
     let check = |name: &str, detail: &str| AuditCheck {
         name: name.to_owned(),
-        passed: true,
+        passed: Some(true),
         detail: detail.to_owned(),
     };
     Facts {
-        run: run(plot.seed),
+        run: Run {
+            scenario: scenario.to_owned(),
+            description: String::new(),
+            id: "5ca1ab1e0000".to_owned(),
+            scenario_hash: "0123456789abcdef".to_owned(),
+            seed,
+            started: "2026-03-01T12:00:00Z".to_owned(),
+            duration_s: planned.last().map_or(0.0, |point| point.at_s),
+            drain_s: 0.0,
+            warm_up_s: 0.0,
+            target: "http://127.0.0.1:8080".to_owned(),
+            versions: Versions { generator: "0.1.0".to_owned(), server: Some("0.1.0".to_owned()) },
+            machine: Machine {
+                cpus: 2,
+                cpu_model: "Example CPU @ 2.60GHz".to_owned(),
+                kernel: "Linux 6.1.0".to_owned(),
+                memory_bytes: 24 << 30,
+            },
+            generators: 1,
+            parts: Parts::default(),
+            interrupted: false,
+        },
         load: Load {
             mode: Mode::Open,
             arrivals: Some(Arrivals::Poisson),
-            planned: curve.map(point).to_vec(),
-            connections: 512,
-            workers: 2,
+            planned,
+            connections: 16,
+            workers: 1,
             valid: true,
             invalid_reasons: Vec::new(),
-            cpu_share: 0.37,
+            limit_reached: false,
+            cpu_share: 0.25,
+            cost: Cost {
+                cpu_s: 0.75,
+                cores: 0.25,
+                requests_per_core_s: Some(8.0),
+                start_lateness: Percentiles {
+                    p50: Some(12),
+                    max: Some(90),
+                    mean: Some(20.5),
+                    ..Percentiles::default()
+                },
+            },
             lateness: Default::default(),
         },
-        stock: UNITS
-            .iter()
-            .map(|&(sku, available)| Stock { second: 0.0, sku: sku.to_owned(), available })
-            .collect(),
-        events: if plot.killed {
-            vec![event(DOWN.0, "server killed"), event(DOWN.1, "server ready")]
-        } else {
-            Vec::new()
-        },
+        stock: Vec::new(),
+        events: Vec::new(),
+        outages: Vec::new(),
         server: Vec::new(),
         audit: Audit {
-            ran: true,
+            state: AuditState::Made,
+            reason: None,
             checks: vec![
-                check("conservation", "3 skus: stocked = available + reserved + sold, none negative"),
+                check("conservation", "stocked = available + reserved + sold, none negative"),
                 check("orders", "every acknowledged order is there, with equal items and total"),
-                check("keys", "no idempotency key has two orders"),
-                check("payments", "paid equals charged for every acknowledged payment"),
             ],
         },
+        ledger: None,
     }
 }
 
-fn run(seed: u64) -> Run {
-    Run {
-        scenario: "flash-sale".to_owned(),
-        description: "A quiet minute, then everybody at once; the server is killed in the middle.".to_owned(),
-        seed,
-        started: "2026-03-01T12:00:00Z".to_owned(),
-        duration_s: f64::from(SECONDS),
-        drain_s: 0.0,
-        warm_up_s: 3.0,
-        target: "http://127.0.0.1:8080".to_owned(),
-        versions: Versions { generator: "0.1.0".to_owned(), server: Some("0.1.0".to_owned()) },
-        machine: Machine {
-            cpus: 2,
-            cpu_model: "Example CPU @ 2.60GHz".to_owned(),
-            kernel: "Linux 6.1.0".to_owned(),
-            memory_bytes: 24 << 30,
-        },
-        generators: 1,
-        interrupted: false,
+fn facts_of_sale(plot: Plot) -> Facts {
+    let curve = [(0.0, 300.0), (5.0, 300.0), (8.0, 4_000.0), (13.0, 4_000.0), (38.0, 500.0), (60.0, 500.0)];
+    let event = |second, text: &str| Event { second, text: text.to_owned() };
+    let mut facts = facts("flash-sale", plot.seed, &curve.map(|(at_s, rate)| (at_s, rate * plot.crowd)));
+    facts.run.description =
+        "A quiet minute, then everybody at once; the server is killed in the middle.".to_owned();
+    facts.run.warm_up_s = 3.0;
+    facts.load.connections = 512;
+    facts.load.workers = 2;
+    facts.load.cpu_share = 0.37;
+    facts.stock =
+        UNITS.iter().map(|&(sku, available)| Stock { second: 0.0, sku: sku.to_owned(), available }).collect();
+    if plot.killed {
+        facts.events = vec![event(DOWN.0, "server killed"), event(DOWN.1, "server ready")];
+        facts.outages = vec![Outage { from_s: DOWN.0, to_s: Some(DOWN.1), requests: 900 }];
     }
+    facts
 }
 
 fn rate_at(curve: &[PlannedRate], at: f64) -> f64 {
