@@ -216,7 +216,7 @@ impl Committer {
                 None => self.wake.wait(&mut queue),
             }
         };
-        let until = since + self.gather.longest.mul_f64(load.patience(since));
+        let until = since + self.gather.longest.mul_f64(load.patience());
         while !queue.closed && !self.enough(&queue) {
             if self.wake.wait_until(&mut queue, until).timed_out() {
                 break;

@@ -264,10 +264,16 @@ impl Engine {
             live: node.region.live_by_kind().into_iter().map(|(kind, live)| (kind.name(), live)).collect(),
             known: node.store.stats().entities + node.region.resting_count() as u64,
             recovery: node.recovery,
-            waiting: node.committer.queued().age,
+            waiting: self.journal_wait(),
             snapshot_lag: node.debt.lag(node.committer.durable()),
             units_at_fault: faults.oversold + faults.stranded + faults.difference,
         }
+    }
+
+    /// How long the oldest event has waited to become durable.
+    #[must_use]
+    pub fn journal_wait(&self) -> Duration {
+        self.node.committer.queued().age
     }
 
     /// Brings those metrics up to date that are read rather than counted; call before rendering.

@@ -84,6 +84,11 @@ impl Admission {
         self.place(&self.arriving, Refusal::Bodies)
     }
 
+    /// A request in flight was answered.
+    pub(crate) fn done(&self) {
+        self.in_flight.done();
+    }
+
     /// Counts a refusal.
     pub(crate) fn refuse(&self, why: Refusal) {
         self.metrics.refuse(why);
@@ -110,7 +115,7 @@ impl Admission {
         places.take().ok_or_else(|| {
             self.refuse(full);
             self.turned_away.fetch_add(1, Ordering::Relaxed);
-            Problem::overloaded()
+            Problem::no_place()
         })
     }
 }

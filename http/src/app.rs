@@ -11,10 +11,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
-use axum::http::Version;
 use axum::http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Uri};
+use axum::http::{StatusCode, Version};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
@@ -154,7 +154,7 @@ impl Front {
 
     /// Adapts to what is asked for how much is taken on at once, for as long as it is polled.
     pub(crate) async fn adapt(&self) {
-        pressure::adapt(&self.app.admission).await;
+        pressure::adapt(&self.app.admission, &self.app.engine).await;
     }
 
     /// From now on requests are refused; those in flight go on.
@@ -382,22 +382,26 @@ impl<H: Handle> Endpoint<H> {
         let caller = app.auth.identify(&parts.headers, self.listed.access, &app.engine).await?;
         let call = Call::new(Arc::clone(&app), caller, self.listed, parts, body).await;
         let Some(recorded) = Recorded::of(&call, &app) else {
-            return self.carry_out(call).await;
+            return self.carry_out(call, &app).await;
         };
         if !call.is_safe() {
             recorded.begun().await?;
         }
-        let handled = self.carry_out(call).await;
+        let handled = self.carry_out(call, &app).await;
         let status = handled.as_ref().map_or_else(Problem::status, Response::status);
         recorded.ended(status).await?;
         handled
     }
 
     /// Lets the handler have the request, if its caller may make it and there is room.
-    async fn carry_out(&self, mut call: Call) -> Result<Response, Problem> {
+    async fn carry_out(&self, mut call: Call, app: &App) -> Result<Response, Problem> {
         auth::permit(call.caller, self.listed.access)?;
         call.admit()?;
-        self.handler.handle(call).await
+        let handled = self.handler.handle(call).await;
+        if handled.as_ref().err().is_none_or(|problem| problem.status() != StatusCode::SERVICE_UNAVAILABLE) {
+            app.admission.done();
+        }
+        handled
     }
 }
 

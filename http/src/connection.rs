@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -30,6 +31,10 @@ use crate::refusing::Refusing;
 
 /// How often in a row a request may be taken from the long way and be given back, before that is left alone.
 const MOST_GIVEN_BACK: u32 = 3;
+
+/// For so long a client may at least take nothing of an answer: the kernel tells that there is room again only when a
+/// third of its buffer is free, which takes a slow reader its time.
+const NOTHING_TAKEN: Duration = Duration::from_secs(60);
 
 /// Serves one connection until the client closes it, is quiet for too long, or the server stops; a request in
 /// flight is finished. A head that does not end is answered 408; where nothing has begun, nothing is said.
@@ -78,8 +83,8 @@ impl LongWay {
         let Self { peer, front, gives_way } = self;
         let (patience, refusals) = (pace.patience, front.clone());
         let progress = Arc::new(Progress::new());
-        let stream =
-            TokioIo::new(Refusing::new(stream, ahead, gives_way, Arc::clone(&progress), patience.idle));
+        let stuck = patience.idle.max(NOTHING_TAKEN);
+        let stream = TokioIo::new(Refusing::new(stream, ahead, gives_way, Arc::clone(&progress), stuck));
         let mut quiet = Quiet::new(patience, Arc::clone(&progress));
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             progress.has_head(request.body().is_end_stream());

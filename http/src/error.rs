@@ -61,6 +61,8 @@ struct Content {
     commit: Option<Commit>,
     retry_after_s: Option<u64>,
     replayed: bool,
+    /// Whether it is told in the log together with others.
+    told: bool,
 }
 
 /// What some problems tell beyond the common members.
@@ -90,6 +92,7 @@ impl Problem {
             commit: None,
             retry_after_s: None,
             replayed: false,
+            told: false,
         }))
     }
 
@@ -182,13 +185,12 @@ impl Problem {
 
     /// The answer to send, its body in one piece.
     pub(crate) fn into_whole(self, trace: TraceId) -> Response<Vec<u8>> {
-        let Content { kind, commit, retry_after_s, replayed, .. } = *self.0;
+        let Content { kind, commit, retry_after_s, replayed, told, .. } = *self.0;
         let trace = match &self.0.extra {
             Extra::Payment(view, _) => TraceId::of_entity(view.id),
             _ => trace,
         };
-        // Refusals for want of room are counted, and told of together: see `admission::pressure`.
-        if kind.status.is_server_error() && kind != Kind::OVERLOADED {
+        if kind.status.is_server_error() && !told {
             tracing::warn!(code = kind.code, trace_id = %trace, detail = %self.0.detail, "request failed");
         }
         let mut response = Response::new(self.document(trace));
@@ -234,6 +236,13 @@ impl From<AskError> for Problem {
 }
 
 impl Problem {
+    /// There is no place; told in the log together with others like it, see `admission::pressure`.
+    pub(crate) fn no_place() -> Self {
+        let mut problem = Self::overloaded();
+        problem.0.told = true;
+        problem
+    }
+
     /// The server's limit is reached.
     pub(crate) fn overloaded() -> Self {
         let detail = "Too many requests are in flight; nothing was done. Try again.";

@@ -219,6 +219,7 @@ impl<'a> Lane<'a> {
                 let answer = self.wait_for(asked, &mut taken).await;
                 drop(place);
                 let Some(answer) = answer else { return ControlFlow::Break(Left::Closed) };
+                self.short.app.admission.done();
                 answer.map_err(Problem::from)
             }
         };

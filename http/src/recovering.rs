@@ -15,14 +15,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::{Kind, Problem};
 use crate::trace::{self, TraceId};
 
-/// Connections at once: they are short, and whoever comes then takes the place of the one that is open the longest.
-/// So those who say nothing keep nobody waiting.
+/// Connections at once: they are short, and whoever finds no room waits in the listen queue.
 const MOST: usize = 64;
+
+/// While there is no room, who was accepted so long ago and is not answered yet makes some: those who say nothing keep
+/// nobody waiting for long.
+const SILENT: Duration = Duration::from_millis(250);
 
 /// Whoever comes meanwhile waits in the listen queue: most starts are over by then, and nobody need try again.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -39,8 +42,10 @@ pub(crate) async fn until<T>(
         return started;
     }
     let mut connections = JoinSet::new();
-    let mut by_age: VecDeque<AbortHandle> = VecDeque::with_capacity(MOST);
+    let mut by_age: VecDeque<(Instant, AbortHandle)> = VecDeque::with_capacity(MOST);
     loop {
+        let is_full = by_age.len() == MOST;
+        let silent = by_age.front().map_or_else(Instant::now, |(since, _)| *since + SILENT);
         tokio::select! {
             biased;
             started = &mut started => {
@@ -48,14 +53,16 @@ pub(crate) async fn until<T>(
                 connections.detach_all();
                 return started;
             }
-            Some(_) = connections.join_next() => by_age.retain(|connection| !connection.is_finished()),
-            accepted = listener.accept() => {
+            Some(_) = connections.join_next() => by_age.retain(|(_, connection)| !connection.is_finished()),
+            () = sleep_until(silent), if is_full => {
+                if let Some((_, oldest)) = by_age.pop_front() {
+                    oldest.abort();
+                }
+            }
+            accepted = listener.accept(), if !is_full => {
                 if let Ok((stream, _)) = accepted {
-                    if by_age.len() == MOST && let Some(oldest) = by_age.pop_front() {
-                        oldest.abort();
-                    }
                     // Whoever is slower than that is not answered.
-                    by_age.push_back(connections.spawn(timeout(patience, serve(stream))));
+                    by_age.push_back((Instant::now(), connections.spawn(timeout(patience, serve(stream)))));
                 }
             }
         }

@@ -141,12 +141,15 @@ impl Offline {
 fn folder_for_copy(room: &Path) -> io::Result<(TempDir, File)> {
     loop {
         let folder = tempfile::Builder::new().prefix(COPY).tempdir_in(room)?;
-        match File::open(folder.path()) {
-            Ok(lock) if lock.try_lock().is_ok() && folder.path().exists() => return Ok((folder, lock)),
-            // Somebody took it for a leftover before it was locked.
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        // Somebody may take it for a leftover before it is locked.
+        let lock = match File::open(folder.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        match lock.try_lock() {
+            Ok(()) if folder.path().exists() => return Ok((folder, lock)),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
         }
     }
 }

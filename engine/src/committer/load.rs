@@ -31,7 +31,11 @@ impl Load {
     }
 
     /// For how much of the longest gathering a batch may be gathered now, from 0.05 to 1.
-    pub(super) fn patience(&mut self, now: Instant) -> f64 {
+    pub(super) fn patience(&mut self) -> f64 {
+        self.patience_at(Instant::now())
+    }
+
+    fn patience_at(&mut self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.looked);
         if let Some(workers) = &self.workers
             && passed >= INTERVAL
@@ -77,7 +81,7 @@ mod tests {
     #[test]
     fn without_a_runtime_every_batch_has_all_the_time() {
         let mut load = Load::new(None);
-        assert_eq!(load.patience(Instant::now() + Duration::from_secs(1)), 1.0);
+        assert_eq!(load.patience_at(Instant::now() + Duration::from_secs(1)), 1.0);
     }
 
     #[test]
@@ -94,7 +98,7 @@ mod tests {
     async fn a_worker_that_rests_is_calm() {
         let began = Instant::now();
         let mut load = Load::new(Some(tokio::runtime::Handle::current().metrics()));
-        let share = (1..=20).map(|look| load.patience(began + INTERVAL * 10 * look)).last();
+        let share = (1..=20).map(|look| load.patience_at(began + INTERVAL * 10 * look)).last();
         assert_eq!(share, Some(LEAST));
     }
 }

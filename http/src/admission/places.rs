@@ -1,4 +1,4 @@
-//! Places: so many, taken and given back, and counted in one word.
+//! Places: so many, taken and given back, and counted in one word with what was done in them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -11,7 +11,7 @@ const DONE: u64 = 1 << 32;
 #[derive(Debug)]
 pub(super) struct Places {
     most: AtomicUsize,
-    /// Both counts, so that giving a place back is one step. The upper half goes round.
+    /// Both counts. The upper half goes round.
     counts: AtomicU64,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Places {
 pub(crate) struct Counts {
     /// Taken now.
     pub(crate) taken: usize,
-    /// Given back so far; it begins again at 2³².
+    /// Requests answered so far; it begins again at 2³².
     pub(crate) done: u32,
 }
 
@@ -41,6 +41,11 @@ impl Places {
         }
         self.counts.fetch_sub(TAKEN, Relaxed);
         None
+    }
+
+    /// A request was answered: one that was given up, or refused further in, is none.
+    pub(super) fn done(&self) {
+        self.counts.fetch_add(DONE, Relaxed);
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -65,7 +70,7 @@ impl Counts {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.counts.fetch_add(DONE - TAKEN, Relaxed);
+        self.0.counts.fetch_sub(TAKEN, Relaxed);
     }
 }
 
@@ -75,19 +80,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_given_back_is_done_and_what_is_refused_is_not() {
+    fn places_are_given_back_whether_or_not_anything_was_done() {
         let places = Arc::new(Places::new(2));
         // The upper half is about to go round.
         places.counts.store(u64::from(u32::MAX) << 32, Relaxed);
         let (one, two) = (places.take().unwrap(), places.take().unwrap());
         assert!(places.take().is_none());
         assert_eq!(places.counts(), Counts { taken: 2, done: u32::MAX });
+        places.done();
         drop(one);
         assert_eq!(places.counts(), Counts { taken: 1, done: 0 });
         places.set_most(1);
         assert!(places.take().is_none());
         drop(two);
-        assert_eq!(places.counts(), Counts { taken: 0, done: 1 });
+        assert_eq!(places.counts(), Counts { taken: 0, done: 0 });
         assert!(places.take().is_some());
     }
 }

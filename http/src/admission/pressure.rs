@@ -3,12 +3,13 @@
 //! A fixed number is right for requests of one sort alone: four thousand small purchases are done in a tenth of a
 //! second, as many orders of a hundred lines in several. So while every core is busy, no more are admitted than are done
 //! in [`GOAL`]: whoever comes then is better told at once than served late. A burst that is over before cores have
-//! been busy for [`WINDOW`] is taken in whole, and where cores rest, nothing is limited: what is waited for then is the
-//! disk or a payment provider, and fewer requests would not make that faster.
+//! been busy for [`WINDOW`] is taken in whole. Where cores rest, or the disk is slow, nothing is limited: fewer requests
+//! would not make a disk or a payment provider faster.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use relampago_engine::Engine;
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -22,8 +23,12 @@ const WINDOW: Duration = Duration::from_millis(100);
 const MEMORY: Duration = Duration::from_secs(1);
 /// How often all of it is looked at.
 const TICK: Duration = Duration::from_millis(25);
-/// So many may always be worked on, unless the settings allow less.
+/// So many may always be worked on, unless the settings allow less; at least this part of what they allow, so that
+/// those who wait for a password or a provider cannot hold every place.
 const FEWEST: usize = 64;
+const PART: usize = 8;
+/// A journal that takes so long is what is waited for, however busy the cores are.
+const SLOW_DISK: Duration = Duration::from_millis(250);
 /// From one look to the next the limit goes down to this part of it at the least, and up to this and a few.
 const DOWN: f64 = 0.9;
 const UP: f64 = 1.04;
@@ -36,8 +41,11 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 struct Look {
     at: Instant,
     counts: Counts,
-    /// How often threads of the runtime have rested so far.
+    /// How often threads of the runtime have rested so far, and whether one does now.
     rests: u64,
+    resting: bool,
+    /// How long the oldest event has waited for the disk.
+    journal: Duration,
 }
 
 /// The looks of the last [`MEMORY`], and what follows from them.
@@ -45,12 +53,14 @@ struct Look {
 struct Pressure {
     looks: VecDeque<Look>,
     most: usize,
+    fewest: usize,
     ceiling: usize,
 }
 
 impl Pressure {
     fn new(ceiling: usize) -> Self {
-        Self { looks: VecDeque::new(), most: ceiling, ceiling }
+        let fewest = (ceiling / PART).max(FEWEST).min(ceiling);
+        Self { looks: VecDeque::new(), most: ceiling, fewest, ceiling }
     }
 
     /// How many requests may be worked on from now on.
@@ -60,7 +70,7 @@ impl Pressure {
         }
         let taken = now.counts.taken;
         let most = match self.goal(&now) {
-            Some(goal) if taken > goal => goal.max(scaled(self.most.min(taken), DOWN)).max(FEWEST),
+            Some(goal) if taken > goal => goal.max(scaled(self.most.min(taken), DOWN)),
             _ => scaled(self.most, UP) + FEW,
         };
         self.looks.push_back(now);
@@ -69,12 +79,12 @@ impl Pressure {
     }
 
     /// How many are done within [`GOAL`], lately or in all that is remembered, if cores have had no rest for a
-    /// [`WINDOW`].
+    /// [`WINDOW`] and the disk is not what is waited for. Unknown until there is something to remember.
     fn goal(&self, now: &Look) -> Option<usize> {
+        let early = self.looks.front().filter(|look| now.at - look.at >= MEMORY)?;
         let late = self.looks.iter().rev().find(|look| now.at - look.at >= WINDOW)?;
-        let early = self.looks.front()?;
-        let is_busy = now.rests == late.rests;
-        is_busy.then(|| done_in_time(late, now).max(done_in_time(early, now)))
+        let is_busy = now.rests == late.rests && !now.resting && now.journal < SLOW_DISK;
+        is_busy.then(|| done_in_time(late, now).max(done_in_time(early, now)).max(self.fewest))
     }
 }
 
@@ -89,7 +99,7 @@ fn done_in_time(first: &Look, now: &Look) -> usize {
 }
 
 /// Adapts the limit to what is done, and tells of refusals, for as long as it is polled.
-pub(crate) async fn adapt(admission: &Admission) {
+pub(crate) async fn adapt(admission: &Admission, engine: &Engine) {
     let runtime = Handle::current().metrics();
     let mut pressure = Pressure::new(admission.ceiling);
     let mut told = Told::default();
@@ -97,7 +107,13 @@ pub(crate) async fn adapt(admission: &Admission) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let at = ticks.tick().await;
-        let now = Look { at: Instant::now(), counts: admission.in_flight.counts(), rests: rests(&runtime) };
+        let now = Look {
+            at: Instant::now(),
+            counts: admission.in_flight.counts(),
+            rests: rests(&runtime),
+            resting: is_resting(&runtime),
+            journal: engine.journal_wait(),
+        };
         admission.in_flight.set_most(pressure.next(now));
         told.tell(admission, at);
     }
@@ -106,6 +122,11 @@ pub(crate) async fn adapt(admission: &Admission) {
 /// How often the threads have parked; one alone that does shows that there is no queue.
 fn rests(runtime: &RuntimeMetrics) -> u64 {
     (0..runtime.num_workers()).map(|worker| runtime.worker_park_count(worker)).sum()
+}
+
+/// Whether a thread is parked now: the counter is odd then.
+fn is_resting(runtime: &RuntimeMetrics) -> bool {
+    (0..runtime.num_workers()).any(|worker| runtime.worker_park_unpark_count(worker) % 2 == 1)
 }
 
 /// What was told of refusals.
@@ -143,7 +164,9 @@ mod tests {
             let done = before.0.wrapping_add(per_second * tick * TICK.as_millis() as u32 / 1_000);
             let rests = before.1 + u64::from(tick) * u64::from(rests);
             let counts = Counts { taken: taken.min(most), done };
-            most = pressure.next(Look { at: begin + TICK * tick, counts, rests });
+            let at = begin + TICK * tick;
+            let journal = Duration::ZERO;
+            most = pressure.next(Look { at, counts, rests, resting: false, journal });
         }
         most
     }
@@ -167,6 +190,25 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_the_disk_or_beside_a_resting_core_is_not_limited() {
+        for (journal, resting, limited) in
+            [(Duration::ZERO, false, true), (SLOW_DISK, false, false), (Duration::ZERO, true, false)]
+        {
+            let (mut pressure, begin) = (Pressure::new(4_096), Instant::now());
+            let counts = Counts { taken: 4_000, done: 0 };
+            let looks =
+                (0..200).map(|tick| Look { at: begin + TICK * tick, counts, rests: 0, resting, journal });
+            let most = looks.map(|look| pressure.next(look)).last();
+            assert_eq!(most == Some(512), limited, "{most:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_limited_before_there_is_something_to_remember() {
+        assert_eq!(limit(&mut Pressure::new(4_096), Duration::from_millis(900), 0, 4_000, false), 4_096);
+    }
+
+    #[test]
     fn a_burst_is_taken_in() {
         let mut pressure = Pressure::new(4_096);
         assert_eq!(limit(&mut pressure, LONG, 10, 5, true), 4_096);
@@ -182,7 +224,8 @@ mod tests {
 
     #[test]
     fn some_are_always_let_in_but_never_more_than_is_set() {
-        assert_eq!(limit(&mut Pressure::new(4_096), LONG, 0, 4_000, false), FEWEST);
+        assert_eq!(limit(&mut Pressure::new(4_096), LONG, 0, 4_000, false), 512);
+        assert_eq!(limit(&mut Pressure::new(100), LONG, 0, 4_000, false), FEWEST);
         assert_eq!(limit(&mut Pressure::new(8), LONG, 0, 4_000, false), 8);
     }
 }
