@@ -142,7 +142,11 @@ async fn what_cannot_be_run_is_told() {
     let file = file.to_str().unwrap();
     for (arguments, expected) in [
         (&["run", "steady", "--url", "http://192.0.2.1"][..], "--yes-this-is-mine"),
-        (&["run", "steady", "--url", "https://127.0.0.1"], "TLS"),
+        (
+            &["run", "steady", "--url", "https://127.0.0.1:9", "--cacert", file],
+            "shop.toml has no certificate; it takes PEM",
+        ),
+        (&["run", "steady", "--url", "http://127.0.0.1:9", "--cacert", file], "has none; say https://"),
         (&["run", "steady", "--url", "http://127.0.0.1:9", "--set", "x=1"], "no variable of that name"),
         (&["run", "nothing", "--url", "http://127.0.0.1:9"], "shipped are flash-sale"),
         (&["check", file], "shop.toml:4: mode `open` has either"),

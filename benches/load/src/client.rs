@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::message::{Answer, Request};
+use crate::stream::Stream;
 use crate::target::Target;
+use crate::tls::Tls;
 
 /// Longer than any deadline of the server for one request, so that the server is the one to give up first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -27,7 +29,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Why there is no usable answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// Nobody listens there.
+    /// Nobody listens there, or nobody who may be trusted.
     #[error("cannot connect to {address}")]
     Connect {
         /// Where the client tried to connect.
@@ -205,21 +207,30 @@ impl Client {
         };
         match self.connection.take() {
             Some(connection) if usable => Ok(self.connection.insert(connection)),
-            _ => Ok(self.connection.insert(connect(address, self.source).await?)),
+            _ => Ok(self.connection.insert(connect(address, self.source, self.target.tls()).await?)),
         }
     }
 }
 
-async fn connect(address: SocketAddr, source: Option<IpAddr>) -> Result<Connection, ClientError> {
-    let stream = open(address, source).await.map_err(|source| ClientError::Connect { address, source })?;
-    stream.set_nodelay(true).map_err(|source| ClientError::Connect { address, source })?;
+async fn connect(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    tls: Option<&Tls>,
+) -> Result<Connection, ClientError> {
+    let refused = |source| ClientError::Connect { address, source };
+    let stream = open(address, source).await.map_err(refused)?;
+    let stream = Stream::over(stream, tls).await.map_err(refused)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut driver = JoinSet::new();
     driver.spawn(async move {
         // An error of the connection also reaches whoever waits for an answer on it.
         let _ = connection.await;
     });
-    let host = HeaderValue::from_str(&address.to_string()).map_err(hyper::http::Error::from)?;
+    let host = match tls {
+        // Who ends TLS for several shops tells them apart by it.
+        Some(tls) => tls.host().clone(),
+        None => HeaderValue::from_str(&address.to_string()).map_err(hyper::http::Error::from)?,
+    };
     Ok(Connection { address, host, sender, _driver: driver })
 }
 

@@ -3,6 +3,8 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`target`] | where the server listens, changeable while shoppers run, so that a server may be killed under them |
+//! | [`tls`] | TLS to the server: whom the generator trusts |
+//! | `stream` | the bytes between a client and the server, plain or within TLS |
 //! | [`message`] | one request and one answer |
 //! | [`client`] | an HTTP/1.1 keep-alive client that reconnects, and retries a request until it is answered |
 //! | [`wire`] | the entities as the REST interface writes them; money stays the decimal string it came as |
@@ -34,8 +36,10 @@ pub mod run;
 pub mod sale;
 pub mod scenario;
 mod shopper;
+mod stream;
 pub mod summary;
 pub mod target;
+pub mod tls;
 mod verify;
 pub mod wire;
 

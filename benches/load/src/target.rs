@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use tokio::sync::watch;
 
+use crate::tls::Tls;
+
 /// The address that clients connect to, shared by all of them.
 ///
 /// It can be closed and opened again while they run: requests not sent yet wait at a closed target, so whoever
@@ -11,12 +13,24 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Target {
     address: watch::Sender<Option<SocketAddr>>,
+    /// None is plain HTTP.
+    tls: Option<Tls>,
 }
 
 impl Target {
-    /// A target open at `address`.
+    /// A target open at `address`, which speaks plain HTTP.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address: watch::Sender::new(Some(address)) }
+        Self { address: watch::Sender::new(Some(address)), tls: None }
+    }
+
+    /// A target open at `address`, to be spoken to within TLS.
+    pub fn secure(address: SocketAddr, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..Self::new(address) }
+    }
+
+    /// How to speak TLS there, if so.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// Holds back every request that is not on its way yet.

@@ -18,7 +18,7 @@ use relampago_load::scenario::generator::Part;
 use relampago_load::scenario::model::FACTORS;
 use relampago_load::scenario::{self, Scenario, shipped};
 use relampago_load::summary::{Missing, Summary};
-use relampago_load::{Rng, Target, html};
+use relampago_load::{Rng, html};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -72,9 +72,12 @@ pub(super) struct MergeArgs {
     /// Merge what there is, and say in the report what is missing
     #[arg(long)]
     allow_missing: bool,
-    /// The shop whose books are audited: http://HOST:PORT
+    /// The shop whose books are audited: http://HOST:PORT or https://HOST[:PORT]
     #[arg(long)]
     url: Option<String>,
+    /// Trust these certificates of https:// too, PEM, besides those that the system trusts
+    #[arg(long, value_name = "FILE", requires = "url")]
+    cacert: Option<PathBuf>,
     /// The credential of staff that the audit reads with
     #[arg(long, env = "LOAD_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
@@ -91,9 +94,12 @@ pub(super) struct RunArgs {
     /// A scenario file, or the name of one that comes along
     #[arg(value_name = "FILE|NAME")]
     scenario: String,
-    /// The shop: http://HOST:PORT
+    /// The shop: http://HOST:PORT or https://HOST[:PORT]
     #[arg(long)]
     url: String,
+    /// Trust these certificates of https:// too, PEM, besides those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
     /// What {{api_key}} stands for; the audit reads with it
     #[arg(long, env = "LOAD_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
@@ -228,8 +234,8 @@ fn audited(merged: Summary, url: &Url, arguments: &MergeArgs) -> Result<Summary>
     }
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
-        let address = url.resolve(arguments.yes_this_is_mine).await?;
-        let auditor = Auditor { target: Target::new(address), api_key };
+        let target = url.target(arguments.yes_this_is_mine, arguments.cacert.as_deref()).await?;
+        let auditor = Auditor { target, api_key };
         let (stop, stopped) = watch::channel(Stop::No);
         let line = teller();
         tokio::select! {
@@ -246,11 +252,11 @@ fn run_scenario(arguments: &RunArgs) -> Result<ExitCode> {
     let url = Url::parse(&arguments.url)?;
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let summary = runtime.block_on(async {
-        let address = url.resolve(arguments.yes_this_is_mine).await?;
+        let target = url.target(arguments.yes_this_is_mine, arguments.cacert.as_deref()).await?;
         let seed = arguments.seed.unwrap_or_else(Rng::fresh_seed);
         let options = Options {
             url,
-            target: Target::new(address),
+            target,
             api_key: arguments.api_key.clone(),
             seed,
             id: arguments.run_id.clone().unwrap_or_else(|| match (arguments.part, arguments.start_at) {

@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use hyper::Uri;
 use thiserror::Error;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
+
+use crate::target::Target;
+use crate::tls::{Tls, TlsError};
 
 /// How long one of several addresses of a name has to answer.
 const KNOCK: Duration = Duration::from_secs(2);
@@ -21,14 +25,14 @@ const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xFD00, 0xEC2, 0, 0, 0, 0, 0, 0x254)
 #[derive(Debug, Error)]
 pub enum AddressError {
     /// The text is no address of a shop.
-    #[error("`{0}` is no address of a shop; say http://HOST:PORT")]
+    #[error("`{0}` is no address of a shop; say http://HOST:PORT or https://HOST")]
     Url(String),
-    /// The generator speaks no TLS.
-    #[error(
-        "`{0}` asks for TLS, which the generator does not speak: its cost would drown the figures. Put a proxy that \
-         ends TLS in front of the shop, or address the shop behind it"
-    )]
-    Tls(String),
+    /// There is no TLS to the shop.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Certificates were given to whom none is asked for.
+    #[error("--cacert says whose certificates are trusted, and `{0}` has none; say https://")]
+    Cacert(String),
     /// Nobody knows the name.
     #[error("cannot find {host}")]
     Name {
@@ -62,6 +66,7 @@ pub enum AddressError {
 pub struct Url {
     /// Name and port, as the `host` header has them.
     pub host: String,
+    is_secure: bool,
     name: String,
     port: u16,
     /// What stands before every path, without a slash at its end.
@@ -69,28 +74,47 @@ pub struct Url {
 }
 
 impl Url {
-    /// Reads `http://HOST[:PORT][/BASE]`.
+    /// Reads `http://HOST[:PORT][/BASE]`, or the same with `https`.
     ///
     /// # Errors
-    /// [`AddressError::Url`] and [`AddressError::Tls`].
+    /// [`AddressError::Url`].
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let refused = || AddressError::Url(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| refused())?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(AddressError::Tls(text.to_owned())),
+        let (is_secure, usual_port) = match uri.scheme_str() {
+            Some("http") => (false, 80),
+            Some("https") => (true, 443),
             _ => return Err(refused()),
-        }
+        };
         let authority = uri.authority().ok_or_else(refused)?;
         if uri.query().is_some() || authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(refused());
         }
         Ok(Self {
             host: authority.as_str().to_owned(),
+            is_secure,
             name: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(usual_port),
             base: uri.path().trim_end_matches('/').to_owned(),
         })
+    }
+
+    /// Where clients go: what [`Self::resolve`] found, and TLS if the address says so. Its certificate must be issued by
+    /// somebody whom the system or the PEM file `cacert` trusts, which is found out here.
+    ///
+    /// # Errors
+    /// Those of [`Self::resolve`], [`AddressError::Tls`] and [`AddressError::Cacert`].
+    pub async fn target(&self, is_mine: bool, cacert: Option<&Path>) -> Result<Target, AddressError> {
+        if !self.is_secure && cacert.is_some() {
+            return Err(AddressError::Cacert(self.to_string()));
+        }
+        let address = self.resolve(is_mine).await?;
+        if !self.is_secure {
+            return Ok(Target::new(address));
+        }
+        let tls = Tls::new(&self.name, &self.host, cacert)?;
+        tls.look_at(address).await?;
+        Ok(Target::secure(address, tls))
     }
 
     /// The socket address: of several, the first at which somebody listens. Every address of the name must be on this
@@ -127,7 +151,8 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.host, self.base)
+        let scheme = if self.is_secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.host, self.base)
     }
 }
 
@@ -162,6 +187,8 @@ mod tests {
         assert_eq!((url.host.as_str(), url.port, url.base.as_str()), ("shop.local:8080", 8080, "/store"));
         assert_eq!(Url::parse("http://127.0.0.1").unwrap().port, 80);
         assert_eq!(Url::parse("http://[::1]:81").unwrap().name, "::1");
+        let secure = Url::parse("https://shop.local/store/").unwrap();
+        assert_eq!((secure.port, secure.to_string().as_str()), (443, "https://shop.local/store"));
     }
 
     #[test]
@@ -169,7 +196,6 @@ mod tests {
         for text in ["", "shop", "ftp://shop", "http://", "http://a@b/", "http://shop/?x=1"] {
             assert!(matches!(Url::parse(text), Err(AddressError::Url(_))), "{text}");
         }
-        assert!(matches!(Url::parse("https://shop"), Err(AddressError::Tls(_))));
     }
 
     #[test]

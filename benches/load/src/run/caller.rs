@@ -51,7 +51,7 @@ impl Caller {
         within: Duration,
     ) -> Result<(&Connection, Answer), CallError> {
         let broken = |broken: Broken| CallError::NoAnswer(broken.to_string());
-        let held = self.connection.take().filter(Connection::is_open);
+        let held = self.connection.take().and_then(|mut held| held.is_open().then_some(held));
         let asked = async {
             let mut connection = match held {
                 Some(connection) => connection,
@@ -69,7 +69,7 @@ impl Caller {
 
     async fn connect(&self) -> Result<Connection, Broken> {
         let down = || Broken::Connect(std::io::ErrorKind::ConnectionRefused.into());
-        Connection::open(self.target.current().ok_or_else(down)?).await
+        Connection::open(self.target.current().ok_or_else(down)?, self.target.tls()).await
     }
 
     /// Does a step: sends it, and takes from its answer what it captures.

@@ -1,4 +1,4 @@
-//! One keep-alive HTTP/1.1 connection: prepared bytes out, an answer in.
+//! One keep-alive HTTP/1.1 connection, plain or within TLS: prepared bytes out, an answer in.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,6 +8,9 @@ use std::ops::Range;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::stream::Stream;
+use crate::tls::Tls;
 
 /// Longer answers are an error: nothing that a step looks at is that large.
 const LONGEST_ANSWER: usize = 16 << 20;
@@ -19,7 +22,7 @@ const FIRST_BUFFER: usize = 4096;
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub(crate) enum Broken {
-    /// Nobody listens there, or nobody can be reached.
+    /// Nobody listens there, or nobody can be reached, or may be trusted.
     #[error("cannot connect: {0}")]
     Connect(io::Error),
     /// The connection ended before the answer did.
@@ -33,7 +36,7 @@ pub(crate) enum Broken {
 /// A connection, and the answer that was read on it last.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     input: Vec<u8>,
 }
 
@@ -55,26 +58,27 @@ enum Framing {
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Result<Self, Broken> {
+    pub(crate) async fn open(address: SocketAddr, tls: Option<&Tls>) -> Result<Self, Broken> {
         let stream = TcpStream::connect(address).await.map_err(Broken::Connect)?;
         // While nobody listens on a port that the system also hands out, a client may connect to itself.
         if stream.local_addr().ok() == Some(address) {
             return Err(Broken::Connect(io::ErrorKind::ConnectionRefused.into()));
         }
-        stream.set_nodelay(true).map_err(Broken::Connect)?;
+        let stream = Stream::over(stream, tls).await.map_err(Broken::Connect)?;
         Ok(Self { stream, input: Vec::with_capacity(FIRST_BUFFER) })
     }
 
     /// Whether the server has not closed it meanwhile, as far as is known without asking the system.
-    pub(crate) fn is_open(&self) -> bool {
-        let mut byte = [0];
-        matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.stream.is_open()
     }
 
     /// Sends one request and reads its answer. `bodiless`: whether it is the answer of a `HEAD`.
     pub(crate) async fn exchange(&mut self, request: &[u8], bodiless: bool) -> Result<Answer, Broken> {
         self.input.clear();
         self.stream.write_all(request).await.map_err(Broken::Reset)?;
+        // TLS keeps what the system did not take at once.
+        self.stream.flush().await.map_err(Broken::Reset)?;
         loop {
             match self.head(bodiless)? {
                 // An interim answer is followed by the one that counts.

@@ -44,7 +44,7 @@ impl Pool {
         // A closed target is a server that is known to be down.
         let address =
             self.target.current().ok_or(Broken::Connect(io::ErrorKind::ConnectionRefused.into()))?;
-        Connection::open(address).await
+        Connection::open(address, self.target.tls()).await
     }
 
     /// An idle connection, or a new one; waits in turn while all are in use.
@@ -60,7 +60,12 @@ impl Pool {
 
     fn idle_one(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        std::iter::from_fn(|| idle.pop_front()).find(Connection::is_open)
+        while let Some(mut connection) = idle.pop_front() {
+            if connection.is_open() {
+                return Some(connection);
+            }
+        }
+        None
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::running;
 use crate::shop::{Fault, Shop};
 
-const SCENARIO: &str = r#"
+pub(crate) const SCENARIO: &str = r#"
 name = "books"
 description = "Three buyers at a time, until nothing is left."
 

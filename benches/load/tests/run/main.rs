@@ -8,7 +8,9 @@ mod faults;
 mod foreign;
 mod running;
 mod scenarios;
+mod secure;
 mod serving;
 #[path = "../shop/mod.rs"]
 mod shop;
 mod stall;
+mod tls;
