@@ -1,14 +1,17 @@
 //! SIGKILL and SIGTERM under load: what was acknowledged is there afterwards.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use relampago_load::{Client, Ledger, Mix, Rng, Sale, SalePlan, Until};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::api::{adjust, commit, expect, inventory, key, post, product, purchase, send};
 use crate::process::Memory;
-use crate::support::{API_KEY, Shop, eventually, is_long, seed};
+use crate::support::{API_KEY, Shop, binary, eventually, is_long, scratch, seed};
 
 const SKUS: [&str; 2] = ["BOLT", "SPARK"];
 const ROUNDS: u32 = 20;
@@ -201,4 +204,21 @@ async fn a_long_tail_is_replayed_in_seconds() {
             assert_eq!(inventory(&mut staff, sku).await.reserved, held);
         }
     }
+}
+
+#[tokio::test]
+async fn a_data_folder_may_be_a_mere_name() {
+    let folder = scratch();
+    let mut server = Command::new(binary())
+        .args(["serve", "--addr", "127.0.0.1:0", "--data", "shop"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap();
+    assert!(line.is_some_and(|line| line.starts_with("relampago listening on http://")));
+    assert!(folder.path().join("shop/identity").exists());
+    server.kill().await.unwrap();
 }

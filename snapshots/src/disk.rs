@@ -84,8 +84,9 @@ impl Disk {
             .map_err(StorageError::io("make durable", path))
     }
 
-    /// Makes the entries of the folder `path` durable.
+    /// Makes the entries of the folder `path` durable; the parent of a mere name is the working folder.
     pub(crate) fn sync_folder(&self, path: &Path) -> Result<(), StorageError> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         self.before(DiskOp::SyncFolder(path.to_owned()))
             .and_then(|()| File::open(path))
             .and_then(|folder| fdatasync(&folder))
