@@ -45,7 +45,7 @@ impl Auditor {
     /// # Errors
     /// When the server does not answer.
     pub async fn conservation(&self, skus: &[String]) -> Result<Vec<String>, ClientError> {
-        Ok(self.inventories(skus, PATIENCE).await?.values().filter_map(imbalance).collect())
+        Ok(self.inventories(skus, PATIENCE).await?.iter().filter_map(unsound).collect())
     }
 
     /// Checks that every acknowledged order, payment, cancellation and adjustment is there with its content.
@@ -63,11 +63,15 @@ impl Auditor {
         let stock = ledger.stock();
         let skus: Vec<String> = stock.keys().cloned().collect();
         let inventories = self.inventories(&skus, PATIENCE).await?;
-        for inventory in inventories.values() {
+        for (sku, inventory) in &inventories {
+            let Some(inventory) = inventory else {
+                findings.push(gone(sku));
+                continue;
+            };
             findings.extend(imbalance(inventory));
-            let expected = stock[&inventory.sku];
+            let expected = stock[sku];
             if expected.unanswered == 0 && inventory.stocked != expected.units {
-                let (sku, stocked) = (&inventory.sku, inventory.stocked);
+                let stocked = inventory.stocked;
                 findings.push(format!("{sku}: stocked {stocked}, acknowledged {}", expected.units));
             }
         }
@@ -105,7 +109,8 @@ impl Auditor {
         let held = held_by(&orders);
         let skus: Vec<String> = ledger.stock().into_keys().collect();
         for (sku, inventory) in self.inventories(&skus, PATIENCE).await? {
-            findings.extend(mismatch(&inventory, held.get(&sku).copied().unwrap_or_default()));
+            let held = held.get(&sku).copied().unwrap_or_default();
+            findings.extend(inventory.as_ref().map_or_else(|| Some(gone(&sku)), |own| mismatch(own, held)));
         }
         Ok(findings)
     }
@@ -133,17 +138,18 @@ impl Auditor {
         Ok(findings)
     }
 
-    /// The inventories of `skus`; each read is tried until `patience` is over.
+    /// The inventories of `skus`, none where the shop knows no such sku; each read is tried until `patience` is over.
     pub(crate) async fn inventories(
         &self,
         skus: &[String],
         patience: Duration,
-    ) -> Result<BTreeMap<String, Inventory>, ClientError> {
+    ) -> Result<BTreeMap<String, Option<Inventory>>, ClientError> {
         let mut client = self.client();
         let mut inventories = BTreeMap::new();
         for sku in skus {
             let answer = read(&mut client, format!("/api/v1/inventory/{sku}"), patience).await?;
-            inventories.insert(sku.clone(), expected(&answer)?.json()?);
+            let inventory = if answer.code() == 404 { None } else { Some(expected(&answer)?.json()?) };
+            inventories.insert(sku.clone(), inventory);
         }
         Ok(inventories)
     }
@@ -220,6 +226,16 @@ pub(crate) async fn read_entry(
 
 pub(crate) fn lost(entry: &Entry) -> String {
     format!("order {} is lost (key {})", entry.order.id, entry.key)
+}
+
+/// A sku of which the shop knows nothing any more.
+pub(crate) fn gone(sku: &str) -> String {
+    format!("{sku}: its inventory is lost")
+}
+
+/// What is wrong with an inventory by itself.
+fn unsound((sku, inventory): (&String, &Option<Inventory>)) -> Option<String> {
+    inventory.as_ref().map_or_else(|| Some(gone(sku)), imbalance)
 }
 
 pub(crate) fn imbalance(inventory: &Inventory) -> Option<String> {

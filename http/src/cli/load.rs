@@ -152,6 +152,22 @@ pub(super) struct Out {
     html: Option<PathBuf>,
 }
 
+impl Out {
+    /// Finds out before the work what could not be written after it.
+    fn check(&self) -> Result<()> {
+        for path in [&self.json, &self.html].into_iter().flatten() {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if path.is_dir() || !folder.is_none_or(Path::is_dir) {
+                bail!("cannot write {}: a report is a file in a folder that exists", path.display());
+            }
+        }
+        if self.json.is_some() && self.json == self.html {
+            bail!("--json and --html name the same file: one report would be written over the other");
+        }
+        Ok(())
+    }
+}
+
 /// Does it.
 pub(super) fn execute(load: &Load) -> Result<ExitCode> {
     match load {
@@ -214,6 +230,7 @@ fn compare(a: &Summary, b: &Summary, json: Option<&Path>) -> Result<ExitCode> {
 }
 
 fn merge(arguments: &MergeArgs) -> Result<ExitCode> {
+    arguments.out.check()?;
     let parts: Vec<Summary> = arguments.parts.iter().map(|path| read(path)).collect::<Result<_>>()?;
     let missing = if arguments.allow_missing { Missing::Mark } else { Missing::Refuse };
     let merged = Summary::merge(&parts, missing)?;
@@ -247,6 +264,7 @@ fn audited(merged: Summary, url: &Url, arguments: &MergeArgs) -> Result<Summary>
 
 fn run_scenario(arguments: &RunArgs) -> Result<ExitCode> {
     serve::raise_file_limit();
+    arguments.out.check()?;
     let scenario = scenario::load(&arguments.scenario, &arguments.set)?;
     let scenario = scenario.scaled(arguments.scale, arguments.stretch).map_err(anyhow::Error::msg)?;
     let url = Url::parse(&arguments.url)?;

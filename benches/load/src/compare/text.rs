@@ -39,7 +39,7 @@ impl fmt::Display for Comparison {
                 Printable(side.server.as_deref().unwrap_or("unknown")),
             )?;
         }
-        writeln!(f, "\n{:<16}{:>12}{:>12}{:>10}   {:<24}", "", "A", "B", "change", "95 % interval")?;
+        writeln!(f, "\n{:<16} {:>11} {:>11} {:>11}   {:<24}", "", "A", "B", "change", "95 % interval")?;
         self.scopes.iter().try_for_each(|scope| scope.fmt(f))?;
         writeln!(f, "\n{}; seed {}", self.method.description, self.method.seed)
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Scope {
             };
             writeln!(
                 f,
-                "  {:<14}{:>12}{:>12}{:>10}   {interval:<24}{}",
+                "  {:<14} {:>11} {:>11} {:>11}   {interval:<24} {}",
                 figure.name.replace('_', " "),
                 value(figure.a),
                 value(figure.b),

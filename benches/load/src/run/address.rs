@@ -27,6 +27,9 @@ pub enum AddressError {
     /// The text is no address of a shop.
     #[error("`{0}` is no address of a shop; say http://HOST:PORT or https://HOST")]
     Url(String),
+    /// What stands behind the name is no port.
+    #[error("`{0}` has no port behind its colon; ports are whole numbers from 1 to 65535")]
+    Port(String),
     /// There is no TLS to the shop.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -77,7 +80,7 @@ impl Url {
     /// Reads `http://HOST[:PORT][/BASE]`, or the same with `https`.
     ///
     /// # Errors
-    /// [`AddressError::Url`].
+    /// [`AddressError::Url`] and [`AddressError::Port`].
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let refused = || AddressError::Url(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| refused())?;
@@ -90,11 +93,19 @@ impl Url {
         if uri.query().is_some() || authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(refused());
         }
+        // The library takes what is no port for none.
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => usual_port,
+            rest => {
+                let port = rest.and_then(|rest| rest.strip_prefix(':')).and_then(|port| port.parse().ok());
+                port.filter(|port| *port != 0).ok_or_else(|| AddressError::Port(text.to_owned()))?
+            }
+        };
         Ok(Self {
             host: authority.as_str().to_owned(),
             is_secure,
             name: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(usual_port),
+            port,
             base: uri.path().trim_end_matches('/').to_owned(),
         })
     }
@@ -180,6 +191,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn what_is_no_port_is_not_taken_for_the_usual_one() {
+        for port in ["", "0", "65536", "99999", "abc", "8080x", "-1", "80:80"] {
+            for host in ["127.0.0.1", "[::1]", "shop"] {
+                let told = Url::parse(&format!("http://{host}:{port}/base")).unwrap_err().to_string();
+                assert!(told.contains("port") || told.contains("no address"), "{host}:{port}: {told}");
+            }
+        }
+    }
 
     #[test]
     fn addresses_are_read() {

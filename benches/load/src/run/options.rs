@@ -144,6 +144,7 @@ impl fmt::Display for AuditProgress {
             None => {}
         }
         match self.waits {
+            Some(0) => write!(f, "; looked at again"),
             Some(waits) => write!(f, "; {waits} were not as they should be, and are looked at again"),
             None => Ok(()),
         }

@@ -200,7 +200,7 @@ fn merged_load(parts: &[Summary], first: &Summary, present: &Parts) -> Load {
             _ => format!("generator {number}: {reason}"),
         })
     });
-    load.invalid_reasons = reasons.chain(absence(present).filter(|_| !present.is_one_of_several())).collect();
+    load.invalid_reasons = reasons.chain(absence(present)).collect();
     load.valid = load.invalid_reasons.is_empty();
     load
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::{Far, Obstacle, check, unjudged};
-use crate::audit::{Auditor, held_by, imbalance, mismatch, strangers};
+use crate::audit::{Auditor, gone, held_by, imbalance, mismatch, strangers};
 use crate::run::AuditProgress;
 use crate::summary::document::{AuditCheck, PartLedger};
 use crate::wire::{Inventory, Order};
@@ -63,7 +63,8 @@ pub(crate) struct Whole {
     until: Instant,
     orders: Vec<Order>,
     skus: BTreeSet<String>,
-    inventories: BTreeMap<String, Inventory>,
+    /// None is one that the shop does not know.
+    inventories: BTreeMap<String, Option<Inventory>>,
 }
 
 impl Whole {
@@ -150,11 +151,13 @@ impl Whole {
     /// Skus whose units do not add up.
     fn unsettled_skus(&self) -> Vec<String> {
         let held = held_by(&self.orders);
-        let is_wrong = |inventory: &&Inventory| {
-            let held = held.get(&inventory.sku).copied().unwrap_or_default();
-            self.unconserved(inventory).is_some() || self.oversold(inventory, held).is_some()
+        let is_wrong = |(sku, inventory): &(&String, &Option<Inventory>)| {
+            let held = held.get(*sku).copied().unwrap_or_default();
+            inventory.as_ref().is_none_or(|inventory| {
+                self.unconserved(inventory).is_some() || self.oversold(inventory, held).is_some()
+            })
         };
-        self.inventories.values().filter(is_wrong).map(|inventory| inventory.sku.clone()).collect()
+        self.inventories.iter().filter(is_wrong).map(|(sku, _)| sku.clone()).collect()
     }
 
     /// Units that came or went.
@@ -200,8 +203,10 @@ impl Whole {
     pub(crate) fn checks(&self) -> Vec<AuditCheck> {
         let held = held_by(&self.orders);
         let held_of = |sku: &str| held.get(sku).copied().unwrap_or_default();
-        let inventories = || self.inventories.values();
-        let unconserved: Vec<String> = inventories().filter_map(|own| self.unconserved(own)).collect();
+        let inventories = || self.inventories.values().flatten();
+        let lost = self.inventories.iter().filter(|(_, own)| own.is_none()).map(|(sku, _)| gone(sku));
+        let unconserved: Vec<String> =
+            lost.chain(inventories().filter_map(|own| self.unconserved(own))).collect();
         let oversold: Vec<String> =
             inventories().filter_map(|own| self.oversold(own, held_of(&own.sku))).collect();
         let units: i64 = inventories().map(|inventory| inventory.stocked).sum();

@@ -137,6 +137,7 @@ async fn each_other_fault_is_found_too() {
     for (fault, check, detail) in [
         (Fault::ForgetKeys, "no key has two orders", "copies of one request got"),
         (Fault::ForgetEveryNthOrder(7), "acknowledged orders are present and equal", "is lost"),
+        (Fault::ForgetStock, "conservation", "its inventory is lost"),
         (Fault::ChangeTotals, "acknowledged orders are present and equal", "total was"),
     ] {
         failed(&sold(fault).await, check, detail);
@@ -160,6 +161,8 @@ async fn several_generators_judge_what_they_know_and_the_whole_is_judged_when_th
         assert_eq!([judged("conservation"), judged("no unit is sold twice")], [None, None], "{part}");
     }
     assert_eq!(Summary::merge(&parts, Missing::Refuse).unwrap().exit(), Exit::NotAudited);
+    let one = Summary::merge(&parts[..1], Missing::Mark).unwrap();
+    assert!(one.exit() == Exit::Invalid && one.to_string().contains("part 2 of 2 is missing"), "{one}");
     let whole_run = whole(&shop, &parts).await;
     assert!(whole_run.audit.balances(), "{whole_run}");
     assert!(whole_run.audit.checks.iter().all(|check| check.passed == Some(true)), "{whole_run}");

@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Oversell,
     /// Every so many orders are forgotten after they were answered.
     ForgetEveryNthOrder(u64),
+    /// Nobody knows of any stock when it is read again.
+    ForgetStock,
     /// Orders come out a cent cheaper when they are read again.
     ChangeTotals,
 }
@@ -107,6 +109,7 @@ impl State {
         let parts: Vec<&str> = path.split('/').collect();
         match (method.as_str(), parts.as_slice()) {
             ("POST", ["products"]) => self.create_product(body),
+            ("GET", ["inventory", _]) if fault == Fault::ForgetStock => (404, json!({})),
             ("GET", ["inventory", sku]) => self.inventory(sku),
             ("POST", ["inventory", sku, "adjustments"]) => self.adjust(sku, body["delta"].as_i64().unwrap()),
             ("POST", ["carts"]) => self.open_cart(),
