@@ -34,7 +34,7 @@ const MOST_GIVEN_BACK: u32 = 3;
 
 /// For so long a client may at least take nothing of an answer: the kernel tells that there is room again only when a
 /// third of its buffer is free, which takes a slow reader its time.
-const NOTHING_TAKEN: Duration = Duration::from_secs(60);
+const NOTHING_TAKEN: Duration = Duration::from_secs(10);
 
 /// Serves one connection until the client closes it, is quiet for too long, or the server stops; a request in
 /// flight is finished. A head that does not end is answered 408; where nothing has begun, nothing is said.
