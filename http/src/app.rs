@@ -398,6 +398,7 @@ impl<H: Handle> Endpoint<H> {
         auth::permit(call.caller, self.listed.access)?;
         call.admit()?;
         let handled = self.handler.handle(call).await;
+        // What had no room further in was not done, however soon it was answered.
         if handled.as_ref().err().is_none_or(|problem| problem.status() != StatusCode::SERVICE_UNAVAILABLE) {
             app.admission.done();
         }

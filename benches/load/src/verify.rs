@@ -23,7 +23,7 @@ pub(crate) use whole::{Known, Whole};
 
 use crate::client::ClientError;
 use crate::run::AuditProgress;
-use crate::summary::document::AuditCheck;
+use crate::summary::document::{AuditCheck, AuditState};
 
 /// Where an audit says how far it is.
 pub(crate) type Far = watch::Sender<AuditProgress>;
@@ -49,6 +49,18 @@ pub(crate) enum Ended {
     CutShort,
     /// It could not go on; why.
     Obstacle(String),
+}
+
+impl Ended {
+    /// What the report says of it, and why there is no more.
+    fn state(&self, scope: Scope, far: &Far) -> (AuditState, Option<String>) {
+        match self {
+            Self::Judged if scope == Scope::Part => (AuditState::Part, None),
+            Self::Judged => (AuditState::Made, None),
+            Self::CutShort => (AuditState::CutShort, Some(format!("by the user, at {}", *far.borrow()))),
+            Self::Obstacle(why) => (AuditState::NotMade, Some(why.clone())),
+        }
+    }
 }
 
 /// Why an audit cannot go on, in a sentence.

@@ -1,18 +1,14 @@
-//! Places: so many, taken and given back, and counted in one word with what was done in them.
+//! Places: so many, taken and given back, and how much was done in them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-
-/// One place in the lower half of the word, one request that is done in the upper half.
-const TAKEN: u64 = 1;
-const DONE: u64 = 1 << 32;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// Places for so many at once.
 #[derive(Debug)]
 pub(super) struct Places {
     most: AtomicUsize,
-    /// Both counts. The upper half goes round.
-    counts: AtomicU64,
+    taken: AtomicUsize,
+    done: AtomicU32,
 }
 
 /// What is counted of places.
@@ -30,26 +26,23 @@ pub(crate) struct Place(Arc<Places>);
 
 impl Places {
     pub(super) fn new(most: usize) -> Self {
-        Self { most: AtomicUsize::new(most), counts: AtomicU64::new(0) }
+        Self { most: AtomicUsize::new(most), taken: AtomicUsize::new(0), done: AtomicU32::new(0) }
     }
 
     /// A place, if there is one.
     pub(super) fn take(self: &Arc<Self>) -> Option<Place> {
-        let before = Counts::of(self.counts.fetch_add(TAKEN, Relaxed));
-        if before.taken < self.most() {
-            return Some(Place(Arc::clone(self)));
-        }
-        self.counts.fetch_sub(TAKEN, Relaxed);
-        None
+        let place = Place(Arc::clone(self));
+        // One too many gives its place back by being dropped.
+        (self.taken.fetch_add(1, Relaxed) < self.most()).then_some(place)
     }
 
     /// A request was answered: one that was given up, or refused further in, is none.
     pub(super) fn done(&self) {
-        self.counts.fetch_add(DONE, Relaxed);
+        self.done.fetch_add(1, Relaxed);
     }
 
     pub(super) fn counts(&self) -> Counts {
-        Counts::of(self.counts.load(Relaxed))
+        Counts { taken: self.taken.load(Relaxed), done: self.done.load(Relaxed) }
     }
 
     pub(super) fn most(&self) -> usize {
@@ -62,15 +55,9 @@ impl Places {
     }
 }
 
-impl Counts {
-    const fn of(word: u64) -> Self {
-        Self { taken: (word % DONE) as usize, done: (word / DONE) as u32 }
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.counts.fetch_sub(TAKEN, Relaxed);
+        self.0.taken.fetch_sub(1, Relaxed);
     }
 }
 
@@ -82,8 +69,8 @@ mod tests {
     #[test]
     fn places_are_given_back_whether_or_not_anything_was_done() {
         let places = Arc::new(Places::new(2));
-        // The upper half is about to go round.
-        places.counts.store(u64::from(u32::MAX) << 32, Relaxed);
+        // It is about to begin again.
+        places.done.store(u32::MAX, Relaxed);
         let (one, two) = (places.take().unwrap(), places.take().unwrap());
         assert!(places.take().is_none());
         assert_eq!(places.counts(), Counts { taken: 2, done: u32::MAX });

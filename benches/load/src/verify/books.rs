@@ -18,7 +18,7 @@ use crate::client::ClientError;
 use crate::decimal::Decimal;
 use crate::ledger::{Entry, Settlement};
 use crate::run::AuditProgress;
-use crate::summary::document::{Audit, AuditCheck, AuditState, PartLedger};
+use crate::summary::document::{Audit, AuditCheck, PartLedger};
 use crate::wire::Order;
 
 const ANSWERED: &str = "every purchase answered";
@@ -190,14 +190,7 @@ impl Books {
 
     /// What was found, however far the audit came.
     pub(crate) fn verdict(&self, ended: &Ended) -> Audit {
-        let (state, reason) = match ended {
-            Ended::Judged if self.scope == Scope::Part => (AuditState::Part, None),
-            Ended::Judged => (AuditState::Made, None),
-            Ended::CutShort => {
-                (AuditState::CutShort, Some(format!("by the user, at {}", *self.far.borrow())))
-            }
-            Ended::Obstacle(why) => (AuditState::NotMade, Some(why.clone())),
-        };
+        let (state, reason) = ended.state(self.scope, &self.far);
         // What came from the answers alone is known, however far the audit came.
         let checks = match ended {
             Ended::Judged => {

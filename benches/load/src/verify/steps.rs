@@ -9,7 +9,7 @@ use crate::record::{Kind, Recorded, StepId};
 use crate::run::{AuditProgress, CallError, Caller, Globals, PrepareError, Prepared, set_index};
 use crate::scenario::model::{Origin, Scenario, Step};
 use crate::scenario::template::{Slot, Values};
-use crate::summary::document::{Audit, AuditCheck, AuditState};
+use crate::summary::document::{Audit, AuditCheck};
 
 /// The steps of the audit; each is a check.
 pub(crate) struct StepsAudit<'a> {
@@ -117,14 +117,7 @@ impl<'a> StepsAudit<'a> {
 
     /// What was found, however far the audit came.
     pub(crate) fn verdict(&self, ended: &Ended) -> Audit {
-        let (state, reason) = match ended {
-            Ended::Judged if self.scope == Scope::Part => (AuditState::Part, None),
-            Ended::Judged => (AuditState::Made, None),
-            Ended::CutShort => {
-                (AuditState::CutShort, Some(format!("by the user, at {}", *self.far.borrow())))
-            }
-            Ended::Obstacle(why) => (AuditState::NotMade, Some(why.clone())),
-        };
+        let (state, reason) = ended.state(self.scope, &self.far);
         let mut checks = self.checks.clone();
         let rest = self.steps.iter().skip(checks.len());
         checks.extend(rest.map(|step| unjudged(&step.step.name, "the audit did not come to its end")));
