@@ -52,8 +52,10 @@ pub enum KeysError {
         mode: u32,
     },
     /// The file is no key ring.
-    #[error("{} is not a key ring ({problem}, line {line}); correct it or restore it from its backup",
-        ring.display())]
+    #[error(
+        "{} is not a key ring: {problem}{}; correct it or restore it from its backup",
+        ring.display(), at(*line)
+    )]
     RingMalformed {
         /// The file.
         ring: PathBuf,
@@ -94,7 +96,7 @@ pub enum KeysError {
     },
     /// A slot that was durable once is wrong now.
     #[error(
-        "{} is damaged in slot {slot} (byte {}): {problem}; restore the file from a backup",
+        "{} is damaged in slot {slot} (byte {}): {problem}; restore the data folder as a whole from a backup",
         vault.display(), u64::from(*slot) * 128
     )]
     Damaged {
@@ -137,6 +139,11 @@ pub enum KeysError {
     /// The cryptographic library refused; it does so when it gets no randomness or memory.
     #[error("the cryptographic library could not {0}")]
     Cipher(&'static str),
+}
+
+/// Where in a file, unless that cannot be told.
+fn at(line: usize) -> String {
+    if line == 0 { String::new() } else { format!(", in line {line}") }
 }
 
 impl KeysError {

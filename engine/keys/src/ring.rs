@@ -18,6 +18,8 @@ const ENTRY_ROOM: usize = 512;
 const MAX_KID: usize = 64;
 /// Larger files are no key rings, bytes.
 const MAX_FILE: u64 = 1 << 20;
+/// How the text of a ring ends, behind its last field.
+const END: &[u8] = b"\n}\n";
 
 /// What the file says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,18 +34,10 @@ pub(crate) struct Ring {
     /// good; replacing it by hand ends all of that at once.
     #[serde(with = "as_base64")]
     pub(crate) mac: Secret,
-    /// Over everything else, so that a flipped bit is noticed. Older files have none, and who changes a ring by hand
-    /// leaves it out.
+    /// Over all other bytes of the file, so that a flipped bit is noticed. Older files have none, and who changes a
+    /// ring by hand leaves it out.
     #[serde(skip_serializing)]
     checksum: Option<String>,
-}
-
-/// A ring with its checksum, as it is stored.
-#[derive(Serialize)]
-struct Checked<'a> {
-    #[serde(flatten)]
-    ring: &'a Ring,
-    checksum: &'a str,
 }
 
 /// A master key.
@@ -85,14 +79,10 @@ impl Ring {
         };
         let text = read_private(&file, path)?;
         let ring: Self = serde_json::from_slice(&text).map_err(|error| malformed(path, &error))?;
-        let is_whole = match &ring.checksum {
-            Some(checksum) => *checksum == ring.digest(path)?,
-            None => true,
-        };
-        let problem = if is_whole {
+        let problem = if ring.checksum.as_ref().is_none_or(|checksum| is_whole(&text, checksum)) {
             ring.problem()
         } else {
-            Some("its checksum does not match; whoever changes it by hand leaves that out")
+            Some("its checksum does not match (whoever changes it by hand takes that out)")
         };
         match problem {
             None => Ok(Some(ring)),
@@ -102,23 +92,19 @@ impl Ring {
 
     /// Stores the ring durably under `path`, and overwrites what stood there.
     pub(crate) fn store(&self, path: &Path) -> Result<(), KeysError> {
-        let checksum = self.digest(path)?;
-        files::replace(path, &self.text(&Checked { ring: self, checksum: &checksum }, path)?)
+        let text = self.text().map_err(|error| KeysError::io("write", path)(error.into()))?;
+        let field = checksum_field(blake3::hash(&text).to_hex().as_str());
+        let (fields, end) = text.split_at(text.len() - END.len());
+        files::replace(path, &Zeroizing::new([fields, field.as_bytes(), end].concat()))
     }
 
-    /// The ring, or more than it, as JSON.
-    fn text(&self, what: &impl Serialize, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    /// The ring without its checksum, as JSON with a field a line.
+    fn text(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
         let entries = self.masters.len() + self.signing.len();
-        let mut text = Zeroizing::new(Vec::with_capacity((entries + 2) * ENTRY_ROOM));
-        serde_json::to_writer_pretty(&mut *text, what)
-            .map_err(|error| KeysError::io("write", path)(error.into()))?;
+        let mut text = Zeroizing::new(Vec::with_capacity((entries + 1) * ENTRY_ROOM));
+        serde_json::to_writer_pretty(&mut *text, self)?;
         text.push(b'\n');
         Ok(text)
-    }
-
-    /// The checksum of all that the ring says, as hex.
-    fn digest(&self, path: &Path) -> Result<String, KeysError> {
-        Ok(blake3::hash(&self.text(self, path)?).to_hex().to_string())
     }
 
     /// Adds a master key; answers its id.
@@ -173,6 +159,23 @@ impl Ring {
             None
         }
     }
+}
+
+/// How a checksum stands in a ring: as its last field.
+fn checksum_field(checksum: &str) -> String {
+    format!(",\n  \"checksum\": \"{checksum}\"")
+}
+
+/// Whether `checksum` is that of the text without its field. It is the text as it stands, and not what it says, that
+/// counts: another version of the program may say the same in other words.
+fn is_whole(text: &[u8], checksum: &str) -> bool {
+    let field = checksum_field(checksum);
+    let Some(at) = text.windows(field.len()).rposition(|window| window == field.as_bytes()) else {
+        return false;
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&text[..at]).update(&text[at + field.len()..]);
+    hasher.finalize().to_hex().as_str() == checksum
 }
 
 /// The text of a ring that nobody else can read.

@@ -162,22 +162,68 @@ fn a_flipped_bit_is_noticed() {
     drop(scratch.open());
     let (whole, says) = (fs::read(scratch.ring()).unwrap(), scratch.ring_json());
     assert!(says["checksum"].is_string());
-    let mut harmless = 0;
     // Every byte, and of its bits another each time.
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         write_private(&scratch.ring(), &bytes);
-        match Keys::open(&scratch.ring(), &scratch.vault(), true, 1_000) {
-            // One space for another.
-            Ok(_) => {
-                assert_eq!(scratch.ring_json(), says, "byte {at}");
-                harmless += 1;
-            }
-            Err(error) => assert!(matches!(error, KeysError::RingMalformed { .. }), "byte {at}: {error}"),
-        }
+        let error = scratch.refusal();
+        assert!(matches!(error, KeysError::RingMalformed { .. }), "byte {at}: {error}");
+        assert!(!error.to_string().contains("line 0"), "{error}");
     }
-    assert!(harmless < whole.len() / 8, "{harmless} of {}", whole.len());
+}
+
+/// A ring with its checksum as an earlier program wrote it.
+const EARLIER: &str = r#"{
+  "master": [
+    {
+      "id": 1,
+      "created_ms": 1000,
+      "key": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+    }
+  ],
+  "signing": [
+    {
+      "kid": "a",
+      "created_ms": 1000,
+      "retired_ms": null,
+      "seed": "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
+    }
+  ],
+  "mac": "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=",
+  "checksum": "9705e21d1f4377925fc9c4fb321dc258977366c021fbbfbe0b25f9b655265cd6"
+}
+"#;
+
+#[test]
+fn one_that_an_earlier_program_wrote_is_read() {
+    let scratch = Scratch::new();
+    write_private(&scratch.ring(), EARLIER.as_bytes());
+    let keys = scratch.open();
+    assert_eq!(keys.signing().active.kid(), "a");
+    // It writes the same in the same words.
+    keys.rotate_signing(2_000).unwrap();
+    drop(keys);
+    scratch.open();
+}
+
+#[test]
+fn a_checksum_is_that_of_the_text_whatever_words_it_uses() {
+    let scratch = Scratch::new();
+    // Fields in another order, and one left out that this program writes: another version may.
+    let text = EARLIER.replace("      \"retired_ms\": null,\n", "").replace(
+        "      \"id\": 1,\n      \"created_ms\": 1000,\n",
+        "      \"created_ms\": 1000, \"id\": 1,\n",
+    );
+    assert!(text.len() < EARLIER.len());
+    let (fields, _) = text.split_once(",\n  \"checksum\"").unwrap();
+    let checksum = blake3::hash(format!("{fields}\n}}\n").as_bytes()).to_hex();
+    write_private(&scratch.ring(), format!("{fields},\n  \"checksum\": \"{checksum}\"\n}}\n").as_bytes());
+    assert_eq!(scratch.open().signing().active.kid(), "a");
+    let changed = fs::read_to_string(scratch.ring()).unwrap().replace("\"kid\": \"a\"", "\"kid\": \"b\"");
+    write_private(&scratch.ring(), changed.as_bytes());
+    let error = scratch.refusal();
+    assert!(error.to_string().contains("its checksum does not match"), "{error}");
 }
 
 #[test]
