@@ -158,7 +158,7 @@ async fn damage_is_named() {
     };
     let half = |path: &Path| fs::metadata(path).unwrap().len() as usize / 2;
     type How<'a> = &'a dyn Fn(&Path);
-    let cases: [(&str, How<'_>, &str); 9] = [
+    let cases: [(&str, How<'_>, &str); 10] = [
         ("identity", &|dir| damage(&dir.join("identity"), 20, 1), "identity"),
         ("no identity", &|dir| fs::remove_file(dir.join("identity")).unwrap(), "identity"),
         ("journal", &|dir| damage(&dir.join("journal/db"), 0, usize::MAX), "/journal"),
@@ -174,6 +174,7 @@ async fn damage_is_named() {
             "archive/",
         ),
         ("vault", &|dir| fs::remove_file(dir.join("vault")).unwrap(), "vault"),
+        ("key ring", &|dir| damage(&dir.join("keys.json"), 80, 1), "keys.json"),
         ("no snapshots", &|dir| fs::remove_dir_all(dir.join("snapshots")).unwrap(), "/snapshots"),
     ];
     for (name, how, expected) in cases {
@@ -182,6 +183,8 @@ async fn damage_is_named() {
         let fault = found.lines().find(|line| line.starts_with("fault: ")).unwrap_or_default();
         assert!(fault.contains(expected) && fault.contains(&format!("/{name}/")), "{name}: {found}");
         assert!(fault.contains("restore"), "{name}: no remedy in {found}");
+        // What follows from a fault is not told as another.
+        assert!(!found.contains("the program that wrote it"), "{name}: {found}");
     }
     let (code, found) = check(&scratch.join("nothing"));
     assert_eq!(code, Some(2), "{found}");

@@ -117,6 +117,20 @@ pub enum StartError {
         /// The file.
         vault: std::path::PathBuf,
     },
+    /// The keys of personal data are those of an earlier day: some would be missing, and what was erased would be back.
+    #[error(
+        "{} is an older copy, or was cut off: it was changed {changes} times, and {noted} times are known of; restore \
+         the data folder as a whole",
+        vault.display()
+    )]
+    VaultOlder {
+        /// The file.
+        vault: std::path::PathBuf,
+        /// How often it was changed.
+        changes: u64,
+        /// How often it must have been changed at least.
+        noted: u64,
+    },
     /// The keys cannot be used.
     #[error("{}{}", .0, remedy_of(.0))]
     Keys(#[from] KeysError),

@@ -21,19 +21,24 @@ use relampago_snapshots::{Journal, JournalId, Offline, SnapshotStore, StorageErr
 
 pub use report::{CheckReport, Fault, OrderCounts, SnapshotCounts, StockTotals};
 
-use crate::start::VAULT;
+use crate::api::remedy_of;
+use crate::start::{VAULT, refuse_older_vault};
 use history::History;
+
+/// Where the key ring is unless the settings name another place.
+const RING: &str = "keys.json";
 
 /// What to do about a file that is missing or damaged.
 const RESTORE: &str = "restore the data folder as a whole from a backup";
 
 /// Verifies the data folder `dir` on a private copy in `scratch`, or beside `dir`; nothing in `dir` is changed.
-/// What is wrong with the data stands in the report.
+/// What is wrong with the data stands in the report. The key ring is read in place: `ring`, or the one in `dir` if
+/// there is one.
 ///
 /// # Errors
 /// If it could not be checked: [`StorageError::NoData`], [`StorageError::InUse`], [`StorageError::NoRoom`], or a
 /// file that cannot be copied.
-pub fn check(dir: &Path, scratch: Option<&Path>) -> Result<CheckReport, StorageError> {
+pub fn check(dir: &Path, scratch: Option<&Path>, ring: Option<&Path>) -> Result<CheckReport, StorageError> {
     let mut report = CheckReport::default();
     let offline = match Offline::open(dir, scratch) {
         Ok(offline) => offline,
@@ -51,9 +56,9 @@ pub fn check(dir: &Path, scratch: Option<&Path>) -> Result<CheckReport, StorageE
     let journal = opened(&offline, offline.journal(), &mut report)?;
     if let Some((journal, opened)) = journal {
         report.torn_record = opened.dropped_torn;
-        check_vault(dir, &offline, journal.last(), &mut report)?;
-        let oldest = if report.faults.is_empty() { offline.oldest_archived() } else { None };
         let store = store.as_ref().map(|store| store as &dyn SnapshotStore);
+        check_keys(dir, ring, &offline, (journal.last(), store), &mut report)?;
+        let oldest = if report.faults.is_empty() { offline.oldest_archived() } else { None };
         let oldest = oldest.unwrap_or(journal.first());
         check_content(&journal, store, oldest, &|error| offline.in_place(error), &mut report);
     }
@@ -111,11 +116,13 @@ fn is_fault(error: &StorageError) -> bool {
     )
 }
 
-/// Every slot of the vault is whole; without it what the journal holds of people cannot be read.
-fn check_vault(
+/// Every slot of the vault is whole, none is missing, and the ring opens it: without them what the journal holds of
+/// people cannot be read. The journal ends at `last`, and `store` knows how often keys were changed.
+fn check_keys(
     dir: &Path,
+    ring: Option<&Path>,
     offline: &Offline,
-    last: Sequence,
+    (last, store): (Sequence, Option<&dyn SnapshotStore>),
     report: &mut CheckReport,
 ) -> Result<(), StorageError> {
     let vault = dir.join(VAULT);
@@ -129,12 +136,36 @@ fn check_vault(
     let copy = offline.scratch().join(VAULT);
     fs::copy(&vault, &copy).map_err(|source| StorageError::Io {
         action: "copy",
-        path: vault,
+        path: vault.clone(),
         source: std::sync::Arc::new(source),
     })?;
     match Keys::count(&copy) {
-        Ok(keys) => report.data_keys = keys,
-        Err(error) => report.found(Fault::in_storage(offline.in_place(&error))),
+        Ok(found) => {
+            report.data_keys = found.keys;
+            if let Some(Err(older)) = store.map(|store| refuse_older_vault(vault, found.changes, store)) {
+                report.found(Fault::in_storage(older.to_string()));
+            }
+        }
+        Err(error) => {
+            report.found(Fault::in_storage(offline.in_place(&error)));
+            return Ok(());
+        }
     }
+    check_ring(dir, ring, &copy, offline, report);
     Ok(())
+}
+
+/// The ring is whole and opens `vault`, which is a copy.
+fn check_ring(dir: &Path, named: Option<&Path>, vault: &Path, offline: &Offline, report: &mut CheckReport) {
+    let own = dir.join(RING);
+    let ring = match named {
+        Some(named) => named.to_owned(),
+        None if own.exists() => own,
+        None => return,
+    };
+    if let Err(error) = Keys::verify(&ring, vault) {
+        let what = format!("{}{}", offline.in_place(&error), remedy_of(&error));
+        report.found(Fault { place: "keys".to_owned(), what, remedy: "" });
+    }
+    report.key_ring = Some(ring);
 }

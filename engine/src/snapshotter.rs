@@ -65,7 +65,9 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
         }
         paid = Instant::now();
         let began = node.clock.now();
-        if let Err(error) = store_resting(node).and_then(|()| cut(node, EVENTS_A_CUT)) {
+        let noted = node.store.note_keys(node.keys.changes());
+        let stored = noted.and_then(|()| store_resting(node)).and_then(|()| cut(node, EVENTS_A_CUT));
+        if let Err(error) = stored {
             tracing::error!(%error, "snapshots failed: the node stops");
             return node.failure.set(format!("snapshots failed: {error}"));
         }

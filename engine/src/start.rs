@@ -1,6 +1,7 @@
 //! Start and stop of a node.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
@@ -118,6 +119,7 @@ fn open(
         sled_segment_bytes: settings.journal.sled_segment_bytes,
         cache_bytes: settings.journal.cache_bytes,
     })?;
+    refuse_older_vault(settings.data.dir.join(VAULT), keys.changes(), &store)?;
     let opened = Opened {
         origin: Origin { sled_segment_bytes: settings.journal.sled_segment_bytes as u64, identity },
         last: report.last,
@@ -146,6 +148,17 @@ fn keys(settings: &Settings, last: u64, now: Millis) -> Result<Keys, StartError>
         return Err(StartError::VaultMissing { vault });
     }
     Ok(Keys::open(&ring, &vault, true, now)?)
+}
+
+/// Refuses a vault that was changed less often than the snapshots know of: it would lack keys, give out their numbers
+/// again, and bring back what was erased.
+pub(crate) fn refuse_older_vault(
+    vault: PathBuf,
+    changes: u64,
+    store: &dyn SnapshotStore,
+) -> Result<(), StartError> {
+    let noted = store.keys_noted();
+    if changes < noted { Err(StartError::VaultOlder { vault, changes, noted }) } else { Ok(()) }
 }
 
 /// Keys that cannot be written any more stop the node: it could neither take anybody in nor forget anybody.
@@ -380,6 +393,7 @@ pub(crate) async fn drain(node: &Arc<Node>, threads: &Threads) -> Result<(), Sta
 
 fn close(node: &Node) -> Result<(), StartError> {
     if !node.failure.has_come() {
+        node.store.note_keys(node.keys.changes())?;
         snapshotter::store_resting(node)?;
         snapshotter::cut(node, 1)?;
     }

@@ -207,6 +207,8 @@ struct StoreState {
     records: FxHashMap<EntityKey, Arc<Stored>>,
     /// The journal was cut below this, if ever.
     cut: Option<Sequence>,
+    /// The keys were changed at least so many times.
+    keys: u64,
     fail_next: bool,
     poison: Option<StorageError>,
     stats: StoreStats,
@@ -233,7 +235,12 @@ impl MemoryStore {
     pub fn crash(&self) -> Self {
         let mut state = self.state.lock();
         state.poison.get_or_insert_with(|| memory_error("put after the crash to", "snapshots"));
-        let next = StoreState { records: state.records.clone(), cut: state.cut, ..Default::default() };
+        let next = StoreState {
+            records: state.records.clone(),
+            cut: state.cut,
+            keys: state.keys,
+            ..Default::default()
+        };
         Self { state: Arc::new(Mutex::new(next)) }
     }
 }
@@ -273,6 +280,19 @@ impl SnapshotStore for MemoryStore {
         }
         state.cut = Some(below);
         Ok(())
+    }
+
+    fn note_keys(&self, changes: u64) -> Result<(), StorageError> {
+        let mut state = self.state.lock();
+        if let Some(poison) = &state.poison {
+            return Err(poison.clone());
+        }
+        state.keys = state.keys.max(changes);
+        Ok(())
+    }
+
+    fn keys_noted(&self) -> u64 {
+        self.state.lock().keys
     }
 
     fn check_cut(&self, first: Sequence) -> Result<(), StorageError> {

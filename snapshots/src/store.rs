@@ -82,6 +82,13 @@ pub trait SnapshotStore: Send + Sync {
     /// store is an older copy, or was emptied.
     fn check_cut(&self, first: Sequence) -> Result<(), StorageError>;
 
+    /// Notes, durably, that the keys that states and events are sealed with were changed so many times: a copy of them
+    /// with fewer changes is an older one. It does nothing if that is known. An error poisons the store.
+    fn note_keys(&self, changes: u64) -> Result<(), StorageError>;
+
+    /// The changes of the keys that were noted last; 0 if none were.
+    fn keys_noted(&self) -> u64;
+
     /// The newest snapshot of one entity.
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError>;
 

@@ -25,7 +25,7 @@ const TAKEN: [(&[&str], &str); 14] = [
 ];
 
 /// What is put back from yesterday's copy, and the word by which a refusal names it.
-const OLDER: [(&[&str], &str); 7] = [
+const OLDER: [(&[&str], &str); 8] = [
     (&["journal"], "journal"),
     (&["wal"], "wal"),
     (&["journal", "journal.mark"], "wal"),
@@ -33,6 +33,7 @@ const OLDER: [(&[&str], &str); 7] = [
     (&["snapshots"], "snapshots"),
     (&["snapshots", "snapshots.mark"], "snapshots"),
     (&["archive"], "archive"),
+    (&["vault"], "vault"),
 ];
 
 async fn refused_and_mended(stage: &mut Stage, what: &str, names: &[&str], word: &str) {
@@ -63,6 +64,9 @@ async fn what_is_missing_or_older_is_refused_by_name() {
         fs::create_dir(stage.tried.join(name)).unwrap();
         refused_and_mended(&mut stage, "empty", &[name], name).await;
     }
+    stage.lay_out();
+    fs::write(stage.tried.join("vault"), "").unwrap();
+    refused_and_mended(&mut stage, "empty", &["vault"], "vault").await;
     for (names, word) in OLDER {
         stage.lay_out();
         names.iter().for_each(|name| replace(&stage.yesterday.join(name), &stage.tried.join(name)));

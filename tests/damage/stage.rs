@@ -64,6 +64,7 @@ impl Stage {
         assert!(shop.terminate().await.success());
         copy(shop.data(), &yesterday);
         shop.start().await;
+        register(&mut shop.guest(), "Cara", "cara@example.com", Some(PASSWORD)).await;
         sell(&shop, &late, &mut rng).await;
         assert!(shop.terminate().await.success());
         // What the log held at the end of a life is cut at the end of the next.

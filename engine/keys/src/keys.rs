@@ -5,7 +5,10 @@ use std::{
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -45,6 +48,8 @@ pub struct Keys {
     pub(crate) state: RwLock<State>,
     /// Held by whoever writes to ring or vault.
     writing: Mutex<Writing>,
+    /// Changes of the vault that are durable.
+    changes: AtomicU64,
     opened: Opened,
 }
 
@@ -93,13 +98,34 @@ impl Keys {
         std::fs::read(&path).map_err(KeysError::io("read", &path))
     }
 
-    /// Reads a vault without its ring, every slot of it, and gives how many keys it has, destroyed ones too. A torn
-    /// last slot is taken away: give it a copy of the file.
+    /// Reads a vault without its ring, every slot of it. A torn last slot is taken away: give it a copy of the file.
     ///
     /// # Errors
     /// If the file cannot be read or is damaged.
-    pub fn count(vault: &Path) -> Result<u64, KeysError> {
-        Ok(load_vault(vault)?.map_or(0, |vault| vault.slots()))
+    pub fn count(vault: &Path) -> Result<Counts, KeysError> {
+        let vault = load_vault(vault)?;
+        Ok(vault
+            .map_or_else(Counts::default, |vault| Counts { keys: vault.slots(), changes: vault.changes() }))
+    }
+
+    /// Whether a ring opens a vault, as [`open`](Self::open) would find out; nothing is changed but a torn last slot
+    /// of the vault: give it a copy of that file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn verify(ring: &Path, vault: &Path) -> Result<(), KeysError> {
+        let found = Ring::load(ring)?.ok_or_else(|| KeysError::RingMissing { ring: ring.to_owned() })?;
+        match load_vault(vault)? {
+            Some(vault) => State::of(&found, vault)?.check(ring),
+            None => Ok(()),
+        }
+    }
+
+    /// How many durable changes were made to the vault: a key for every owner, and the destruction of one. It never
+    /// falls, and an older copy of the vault has fewer.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// Opens the key ring `ring` and the vault `vault`, makes the vault if there is none, and a ring too if
@@ -122,12 +148,7 @@ impl Keys {
             }
             (None, None) => return Err(KeysError::RingMissing { ring: ring.into() }),
         };
-        let mut state = State {
-            vault: loaded.map_or_else(|| Vault::create(vault), Ok)?,
-            masters: Masters::of(&found)?,
-            signing: Arc::new(SigningSet::of(&found, 1)?),
-            mac: found.mac_root(),
-        };
+        let mut state = State::of(&found, loaded.map_or_else(|| Vault::create(vault), Ok)?)?;
         state.check(ring)?;
         // What was read may so far stand in the page cache alone.
         files::sync_folder_of(ring)?;
@@ -135,6 +156,7 @@ impl Keys {
         state.finish_rotation(ring, found)?;
         Ok(Self {
             ring: ring.to_owned(),
+            changes: AtomicU64::new(state.vault.changes()),
             state: RwLock::new(state),
             writing: Mutex::default(),
             opened: Opened::new(),
@@ -184,7 +206,9 @@ impl Keys {
             Some((key, Status::Live)) => {
                 let (file, path) = self.unlearn(key);
                 let tombstone = Slot { key, owner, wrapped: None };
-                writing.or_stop(vault::write(&file, &path, &tombstone))
+                writing.or_stop(vault::write(&file, &path, &tombstone))?;
+                self.changes.fetch_add(1, Ordering::Release);
+                Ok(())
             }
             Some(_) => Ok(()),
         }
@@ -270,6 +294,8 @@ impl Keys {
             (slot, state.vault.file(), state.vault.path().to_owned())
         };
         writing.or_stop(vault::write(&file, &path, &slot))?;
+        // A tombstone is a slot and the destruction of what it would have held.
+        self.changes.fetch_add(if slot.wrapped.is_some() { 1 } else { 2 }, Ordering::Release);
         // Nobody else appends, so it is the owner's first and its number the next.
         let indexed = self.state.write().vault.index(&slot);
         indexed.map_err(|problem| KeysError::Damaged { vault: path, slot: slot.key.get() - 1, problem })?;
@@ -297,7 +323,25 @@ impl fmt::Debug for Keys {
     }
 }
 
+/// What is in a vault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Keys, destroyed ones too.
+    pub keys: u64,
+    /// Changes, as [`Keys::changes`] counts them.
+    pub changes: u64,
+}
+
 impl State {
+    fn of(ring: &Ring, vault: Vault) -> Result<Self, KeysError> {
+        Ok(Self {
+            vault,
+            masters: Masters::of(ring)?,
+            signing: Arc::new(SigningSet::of(ring, 1)?),
+            mac: ring.mac_root(),
+        })
+    }
+
     /// The key of `owner`, if it has one.
     fn key_of(&self, owner: Id) -> Result<Option<DataKey>, KeysError> {
         match self.vault.key_of(owner) {

@@ -26,6 +26,6 @@ mod slot;
 mod vault;
 
 pub use error::{KeysError, Unreadable};
-pub use keys::{DataKey, Keys};
+pub use keys::{Counts, DataKey, Keys};
 pub use mailed::MailedToken;
 pub use signing::{SigningKey, SigningSet, VerifyingKey};

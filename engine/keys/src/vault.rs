@@ -93,6 +93,11 @@ impl Vault {
         self.masters.len() as u64
     }
 
+    /// How many changes made it: a slot for every owner, and the destruction of a key. An older copy has fewer.
+    pub(crate) fn changes(&self) -> u64 {
+        self.slots() + self.masters.iter().filter(|master| master.is_none()).count() as u64
+    }
+
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -124,6 +124,8 @@ impl<'a> History<'a> {
             Ok(applied) if first && sequence <= covers && !self.whole && !applied.begins => {
                 self.replicas.remove(&at);
             }
+            // What contradicts earlier events that nobody knows is no fault of the event.
+            Ok(_) if self.store.is_none() && !self.whole => {}
             Ok(applied) => {
                 if let Some(objection) = applied.objection {
                     let what = format!("{}: {objection}", shown(at));

@@ -1,5 +1,7 @@
 //! What a check found.
 
+use std::path::PathBuf;
+
 use relampago_actors::{Kind, Sequence};
 
 use super::RESTORE;
@@ -97,6 +99,8 @@ pub struct CheckReport {
     pub stock: StockTotals,
     /// Keys of personal data, destroyed ones too.
     pub data_keys: u64,
+    /// The key ring that was looked at; none if it is not in the folder and was not named.
+    pub key_ring: Option<PathBuf>,
     /// The last record of the commit log was torn: it was never acknowledged, or it was damaged since.
     pub torn_record: bool,
     /// What is wrong, the first hundred of it.

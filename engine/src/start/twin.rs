@@ -222,6 +222,14 @@ impl SnapshotStore for TwinStore {
         self.inner.note_cut(below)
     }
 
+    fn note_keys(&self, changes: u64) -> Result<(), StorageError> {
+        self.inner.note_keys(changes)
+    }
+
+    fn keys_noted(&self) -> u64 {
+        self.inner.keys_noted()
+    }
+
     fn check_cut(&self, first: Sequence) -> Result<(), StorageError> {
         self.inner.check_cut(first)
     }

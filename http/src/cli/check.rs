@@ -20,6 +20,9 @@ pub(super) struct Options {
     /// Where the private copy lies that is read in place of the folder; beside the folder if not given
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    /// The key ring, which is checked too; the one in the data folder, if there is one, unless another is named
+    #[arg(long, value_name = "FILE")]
+    key_ring: Option<PathBuf>,
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
@@ -27,7 +30,7 @@ pub(super) struct Options {
 
 /// Checks and prints; faults give exit code 1, what cannot be checked 2.
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
-    let report = match check(&options.dir, options.scratch.as_deref()) {
+    let report = match check(&options.dir, options.scratch.as_deref(), options.key_ring.as_deref()) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("relampago: cannot check {}: {error}", options.dir.display());
@@ -44,6 +47,10 @@ fn as_table(report: &CheckReport) -> String {
     let (orders, stock, snapshots) = (&report.orders, &report.stock, &report.snapshots);
     let entities = report.entities.iter().filter(|(_, count)| *count > 0);
     let entities: Vec<String> = entities.map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+    let key_ring = match &report.key_ring {
+        Some(ring) => ring.display().to_string(),
+        None => "not in the folder; --key-ring names it".to_owned(),
+    };
     let balance = |inventories: i64, orders: i64| format!("{inventories} by inventories, {orders} by orders");
     let rows = [
         ("journal", report.journal.clone()),
@@ -70,6 +77,7 @@ fn as_table(report: &CheckReport) -> String {
         ("stranded units", stock.stranded.to_string()),
         ("difference", stock.difference.to_string()),
         ("keys of people", report.data_keys.to_string()),
+        ("key ring", key_ring),
         ("faults", (report.faults.len() as u64 + report.more_faults).to_string()),
     ];
     let mut text = String::new();
@@ -116,6 +124,7 @@ fn as_json(report: &CheckReport) -> Value {
             "oversold": stock.oversold, "stranded": stock.stranded, "difference": stock.difference,
         },
         "data_keys": report.data_keys,
+        "key_ring": report.key_ring,
         "torn_record": report.torn_record,
         "faults": faults.collect::<Vec<Value>>(),
         "more_faults": report.more_faults,

@@ -33,7 +33,7 @@ pub(super) struct Options {
 /// Prints the entity as JSON; exit code 1 if there is none, 2 if the folder cannot be read.
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let Some(at) = address(options.kind, &options.id) else {
-        eprintln!("relampago: {:?} is not the id of a {}", options.id, options.kind.name());
+        eprintln!("relampago: {:?} cannot be the id of any {}", options.id, options.kind.name());
         return Ok(ExitCode::FAILURE);
     };
     let mut page = Page::default();

@@ -17,8 +17,8 @@ use crate::{
     sled_db::{KeyValue, SledDb},
 };
 
-/// Key of what the last put left: its number, which the mark must not exceed, the number of the next pack, and where
-/// the journal was cut last. All little-endian, with their checksum.
+/// Key of what the last put left: its number, which the mark must not exceed, the number of the next pack, where the
+/// journal was cut last, and how many changes of the keys are known. All little-endian, with their checksum.
 const DONE_KEY: &[u8] = b"m";
 
 /// The store knows no journal id: its keys are the caller's.
@@ -54,6 +54,8 @@ struct Writer {
     puts: u64,
     /// The journal may begin here at the latest.
     cut: Sequence,
+    /// The keys were changed at least so many times.
+    keys: u64,
     poison: Option<StorageError>,
     stats: StoreStats,
 }
@@ -82,7 +84,7 @@ impl Writer {
     }
 
     fn done(&self) -> Vec<u8> {
-        Done { puts: self.puts, next_pack: self.next_pack, cut: self.cut }.encode()
+        Done { puts: self.puts, next_pack: self.next_pack, cut: self.cut, keys: self.keys }.encode()
     }
 }
 
@@ -123,12 +125,23 @@ impl DiskStore {
             return Err(StorageError::BehindMark { path: sled_dir, last: done.puts, mark: reached });
         }
         let Found { usage, next_pack } = start::read(&db, done.next_pack)?;
-        let Done { puts, cut, .. } = done;
-        let writer = Writer { mark, next_pack, puts, cut, poison: None, stats: StoreStats::default() };
+        let Done { puts, cut, keys, .. } = done;
+        let writer = Writer { mark, next_pack, puts, cut, keys, poison: None, stats: StoreStats::default() };
         let store =
             Self { db, usage: RwLock::new(usage), writer: Mutex::new(writer), seen: Mutex::default() };
         store.delete_dead()?;
         Ok(store)
+    }
+
+    /// Changes what the next start has to know, durably.
+    fn note(&self, change: impl FnOnce(&mut Writer)) -> Result<(), StorageError> {
+        let mut writer = self.writer.lock();
+        if let Some(poison) = &writer.poison {
+            return Err(poison.clone());
+        }
+        change(&mut writer);
+        let noted = self.db.insert(DONE_KEY, &writer.done()).and_then(|()| self.db.make_durable());
+        noted.inspect_err(|error| writer.poison = Some(error.clone()))
     }
 
     fn put_checked(&self, writer: &mut Writer, records: &[SnapshotRecord]) -> Result<(), StorageError> {
@@ -282,13 +295,7 @@ impl SnapshotStore for DiskStore {
     }
 
     fn note_cut(&self, below: Sequence) -> Result<(), StorageError> {
-        let mut writer = self.writer.lock();
-        if let Some(poison) = &writer.poison {
-            return Err(poison.clone());
-        }
-        writer.cut = below;
-        let noted = self.db.insert(DONE_KEY, &writer.done()).and_then(|()| self.db.make_durable());
-        noted.inspect_err(|error| writer.poison = Some(error.clone()))
+        self.note(|writer| writer.cut = below)
     }
 
     fn check_cut(&self, first: Sequence) -> Result<(), StorageError> {
@@ -297,6 +304,14 @@ impl SnapshotStore for DiskStore {
             return Ok(());
         }
         Err(StorageError::OlderThanCut { path: self.db.dir().to_owned(), first, cut })
+    }
+
+    fn note_keys(&self, changes: u64) -> Result<(), StorageError> {
+        if changes <= self.keys_noted() { Ok(()) } else { self.note(|writer| writer.keys = changes) }
+    }
+
+    fn keys_noted(&self) -> u64 {
+        self.writer.lock().keys
     }
 
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {
@@ -367,27 +382,31 @@ struct Done {
     puts: u64,
     next_pack: u64,
     cut: Sequence,
+    keys: u64,
 }
 
 impl Done {
     /// Of a store that holds nothing: no event may be missing from the journal.
-    const NOTHING: Self = Self { puts: 0, next_pack: 0, cut: 1 };
+    const NOTHING: Self = Self { puts: 0, next_pack: 0, cut: 1, keys: 0 };
 
     fn encode(&self) -> Vec<u8> {
-        let bytes = [self.puts, self.next_pack, self.cut].map(u64::to_le_bytes).concat();
+        let bytes = [self.puts, self.next_pack, self.cut, self.keys].map(u64::to_le_bytes).concat();
         [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
     }
 
-    /// Earlier programs did not note where the journal was cut: it may begin anywhere until the next cut.
+    /// Earlier programs did not note where the journal was cut: it may begin anywhere until the next cut. Nor did they
+    /// note changes of the keys.
     fn parse(value: &[u8]) -> Option<Self> {
         let (bytes, checksum) = value.split_last_chunk::<4>()?;
-        let (puts, next_pack, cut) = match bytes.as_chunks::<8>() {
-            ([puts, next_pack], []) => (puts, next_pack, &Sequence::MAX.to_le_bytes()),
-            ([puts, next_pack, cut], []) => (puts, next_pack, cut),
+        let (anywhere, none) = (&Sequence::MAX.to_le_bytes(), &0_u64.to_le_bytes());
+        let numbers = match bytes.as_chunks::<8>() {
+            ([puts, next_pack], []) => [puts, next_pack, anywhere, none],
+            ([puts, next_pack, cut], []) => [puts, next_pack, cut, none],
+            ([puts, next_pack, cut, keys], []) => [puts, next_pack, cut, keys],
             _ => return None,
         };
-        let [puts, next_pack, cut] = [puts, next_pack, cut].map(|number| u64::from_le_bytes(*number));
-        (*checksum == crc32fast::hash(bytes).to_le_bytes()).then_some(Self { puts, next_pack, cut })
+        let [puts, next_pack, cut, keys] = numbers.map(|number| u64::from_le_bytes(*number));
+        (*checksum == crc32fast::hash(bytes).to_le_bytes()).then_some(Self { puts, next_pack, cut, keys })
     }
 }
 

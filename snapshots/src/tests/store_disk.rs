@@ -178,6 +178,25 @@ fn a_store_that_is_older_than_a_cut_of_the_journal_is_refused() {
 }
 
 #[test]
+fn the_most_changes_of_the_keys_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_store(dir.path());
+    assert_eq!(store.keys_noted(), 0);
+    for (changes, noted) in [(3, 3), (2, 3), (5, 5)] {
+        store.note_keys(changes).unwrap();
+        assert_eq!(store.keys_noted(), noted);
+    }
+    drop(store);
+    let store = open_store(dir.path());
+    store.put(vec![snapshot(1, 8, 10)]).unwrap();
+    store.note_cut(5).unwrap();
+    store.close().unwrap();
+    assert!(matches!(store.note_keys(6), Err(StorageError::Closed)));
+    drop(store);
+    assert_eq!(open_store(dir.path()).keys_noted(), 5);
+}
+
+#[test]
 fn a_store_of_an_earlier_program_takes_any_journal_until_the_next_cut() {
     let dir = tempfile::tempdir().unwrap();
     closed(dir.path());
@@ -187,6 +206,7 @@ fn a_store_of_an_earlier_program_takes_any_journal_until_the_next_cut() {
     drop(db);
     let store = open_store(dir.path());
     store.check_cut(1_000_000).unwrap();
+    assert_eq!(store.keys_noted(), 0);
     store.put(vec![snapshot(1, 8, 10)]).unwrap();
     drop(store);
     let store = open_store(dir.path());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use relampago_keys::{KeysError, Unreadable};
+use relampago_keys::{Keys, KeysError, Unreadable};
 
 use crate::support::{ANA, BEA, CAL, Scratch};
 
@@ -28,6 +28,43 @@ fn a_destroyed_key_is_gone_from_memory_and_disk() {
     for part in wrapped.windows(8) {
         assert!(!scratch.any_file_holds(part));
     }
+}
+
+#[test]
+fn an_older_copy_has_fewer_changes() {
+    let scratch = Scratch::new();
+    let keys = scratch.open();
+    let mut before = keys.changes();
+    assert_eq!(before, 0);
+    let mut more = |what: &str, keys: &Keys| {
+        let (now, read) = (keys.changes(), Keys::count(&scratch.vault()).unwrap());
+        assert!(now > before && read.changes == now, "{what}: {before}, {now}, {read:?}");
+        before = now;
+    };
+    keys.key_of(ANA).unwrap();
+    more("a key", &keys);
+    keys.destroy(ANA).unwrap();
+    more("it is destroyed", &keys);
+    keys.destroy(BEA).unwrap();
+    more("none is made any more", &keys);
+    keys.key_of(CAL).unwrap();
+    more("another key", &keys);
+    keys.destroy(ANA).unwrap();
+    keys.rotate_master(2_000).unwrap();
+    assert_eq!((keys.changes(), scratch.open().changes()), (before, before));
+    assert_eq!(Keys::count(&scratch.vault()).unwrap().keys, 3);
+}
+
+#[test]
+fn a_ring_is_verified_beside_its_vault() {
+    let (scratch, other) = (Scratch::new(), Scratch::new());
+    other.open();
+    scratch.open().key_of(ANA).unwrap();
+    Keys::verify(&scratch.ring(), &scratch.vault()).unwrap();
+    let error = Keys::verify(&other.ring(), &scratch.vault()).unwrap_err();
+    assert!(matches!(error, KeysError::MasterDiffers { .. }), "{error}");
+    let error = Keys::verify(&scratch.vault().with_file_name("none"), &scratch.vault()).unwrap_err();
+    assert!(matches!(error, KeysError::RingMissing { .. }), "{error}");
 }
 
 #[test]
