@@ -321,7 +321,7 @@ impl Auth {
 }
 
 /// The token in `Bearer <token>`.
-fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+pub(crate) fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let space = authorization.iter().position(|byte| *byte == b' ')?;
     let (scheme, token) = (&authorization[..space], &authorization[space + 1..]);
     scheme.eq_ignore_ascii_case(b"bearer").then_some(token)

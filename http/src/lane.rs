@@ -96,7 +96,16 @@ impl Short {
         let app = &self.app;
         let simple = head::read(bytes)?;
         let trace = trace::told(simple.traceparent.and_then(TraceId::read));
-        // First of all: who finds no place costs no more than that.
+        // Before a place is asked for, as on the long way: what staff ask for is on record though there be none.
+        let caller = app.auth.known(simple.authorization, simple.api_key, &app.engine);
+        let is_recorded = caller.map_or_else(
+            || simple.authorization.is_some_and(audited::may_be_recorded),
+            |caller| audited::is_recorded(caller, PLACE),
+        );
+        if is_recorded {
+            return None;
+        }
+        // Whoever else finds none costs no more than that.
         let place = match app.admission.admit() {
             Ok(place) => place,
             Err(full) => {
@@ -104,13 +113,10 @@ impl Short {
                 return Some((Err(full), self.taken(&simple, Id(0), trace, began), length));
             }
         };
-        let caller = app.auth.known(simple.authorization, simple.api_key, &app.engine)?;
+        let caller = caller?;
         permit(caller, PLACE.access).ok()?;
         let key = simple.idempotency_key.filter(|key| idempotency::is_good(key, caller))?;
-        if audited::is_recorded(caller, PLACE)
-            || simple.body.len() > app.body_limit
-            || !simple.content_type.is_some_and(is_json)
-        {
+        if simple.body.len() > app.body_limit || !simple.content_type.is_some_and(is_json) {
             return None;
         }
         let (id, command) = checkout::at_once(&app.engine, caller, key, simple.body)?;
@@ -328,8 +334,87 @@ impl<'a> Lane<'a> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use relampago_config::{Flags, Settings};
+    use relampago_engine::Engine;
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::routes;
+    use crate::access::bootstrap::AdminKey;
+    use crate::app::Front;
+    use crate::{metrics, routes};
+
+    const ADMIN: &str = "the-key-of-the-admin";
+
+    /// The JSON that a request on the long way is answered with.
+    async fn answered(front: &Front, path: &str, body: &Value) -> Value {
+        let request = Request::post(path).header("host", "shop").header("x-api-key", ADMIN);
+        let request = request.header("content-type", "application/json").body(Body::from(body.to_string()));
+        let answer = front.handle(request.unwrap()).await.into_body().collect().await.unwrap();
+        serde_json::from_slice(&answer.to_bytes()).unwrap()
+    }
+
+    /// The access token of somebody new with this role.
+    async fn token(front: &Front, role: &str) -> String {
+        let email = format!("{role}@example.com");
+        let person = json!({ "name": "Ana", "email": email, "password": "correct horse 9", "role": role });
+        answered(front, "/api/v1/users", &person).await;
+        let login = json!({ "email": email, "password": "correct horse 9" });
+        let tokens = answered(front, "/api/v1/auth/login", &login).await;
+        tokens["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Whether a purchase is refused here at once, where nobody finds a place.
+    fn is_refused(front: &Front, credential: &str) -> bool {
+        let body = r#"{"items":[{"sku":"A","quantity":1}]}"#;
+        let request = format!(
+            "POST /api/v1/orders HTTP/1.1\r\nHost: shop\r\n{credential}Idempotency-Key: {:032}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            1,
+            body.len()
+        );
+        match front.short.take(request.as_bytes()) {
+            None => false,
+            Some((begun, ..)) => begun.is_err(),
+        }
+    }
+
+    /// The long way puts on record what staff ask for, also where there is no place for it.
+    #[tokio::test]
+    async fn staff_are_refused_on_the_long_way_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let flags = Flags { addr: None, data: Some(folder.path().join("data")) };
+        let env =
+            [("RELAMPAGO_AUTH__BOOTSTRAP_API_KEY", ADMIN), ("RELAMPAGO_JOURNAL__SEGMENT_BYTES", "1MiB")];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = Settings::load(None, flags, env).unwrap();
+        let engine = Engine::start(&settings).await.unwrap();
+        let key = AdminKey::set(settings.auth.bootstrap_api_key.as_ref().unwrap());
+        let front = Front::new(engine.clone(), &settings, &key, metrics::install()).unwrap();
+        let mut tokens = Vec::new();
+        for role in ["customer", "staff", "admin"] {
+            tokens.push((
+                role == "customer",
+                format!("Authorization: Bearer {}\r\n", token(&front, role).await),
+            ));
+        }
+        front.drain();
+        assert!(is_refused(&front, ""));
+        assert!(is_refused(&front, &format!("X-API-Key: {ADMIN}\r\n")));
+        for verified in [false, true] {
+            for (is_customer, credential) in &tokens {
+                assert_eq!(is_refused(&front, credential), *is_customer, "verified: {verified}");
+                // Whoever calls is verified first.
+                let (name, value) = credential.trim_end().split_once(": ").unwrap();
+                let request = Request::get("/api/v1/users/me").header("host", "shop").header(name, value);
+                front.handle(request.body(Body::empty()).unwrap()).await;
+            }
+        }
+        engine.drain().await.unwrap();
+    }
 
     #[test]
     fn the_hot_route_is_one_of_the_routes() {

@@ -107,6 +107,26 @@ fn a_token_says_what_it_was_issued_for() {
 }
 
 #[test]
+fn what_a_token_claims_can_be_read_without_a_key() {
+    assert_eq!(claimed_role(issue(&issuer()).as_bytes()), Some(Role::Staff));
+    let escaped = r#"{"role":"\u0073taff"}"#;
+    let unsigned = |payload: &str| format!("x.{}.x", URL_SAFE_NO_PAD.encode(payload));
+    for (token, expected) in [
+        (unsigned(r#"{"role":"admin","role2":1}"#), Some(Role::Admin)),
+        (unsigned(escaped), Some(Role::Staff)),
+        (unsigned(r#"{"role":"king"}"#), None),
+        (unsigned(r#"{"role":1}"#), None),
+        (unsigned("{}"), None),
+        (unsigned("["), None),
+        ("x.%.x".to_owned(), None),
+        ("x".to_owned(), None),
+        (String::new(), None),
+    ] {
+        assert_eq!(claimed_role(token.as_bytes()), expected, "{token}");
+    }
+}
+
+#[test]
 fn what_we_sign_by_hand_is_what_we_issue() {
     assert!(issuer().verify(&signed(&header(), &payload()), NOW).is_ok());
     assert!(issuer().verify(&signed(&with(header(), "typ", json!("JWT")), &payload()), NOW).is_ok());
