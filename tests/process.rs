@@ -15,6 +15,8 @@ pub(crate) struct Memory {
     pub(crate) resident: u64,
     /// The most that ever was.
     pub(crate) peak: u64,
+    /// In use now, without what is read of files.
+    pub(crate) anonymous: u64,
 }
 
 impl Memory {
@@ -26,7 +28,7 @@ impl Memory {
             let kib = value.trim().strip_suffix(" kB").expect("a number of KiB");
             kib.parse::<u64>().expect("a number") << 10
         };
-        Self { resident: bytes("VmRSS:"), peak: bytes("VmHWM:") }
+        Self { resident: bytes("VmRSS:"), peak: bytes("VmHWM:"), anonymous: bytes("RssAnon:") }
     }
 }
 
