@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use relampago_actors::inventory::Hold;
 use relampago_actors::{Address, Entity, Id, Kind, Message, Stamp, inventory, order};
 use relampago_snapshots::Journal;
@@ -24,7 +25,25 @@ async fn faults(engine: &Engine) -> Faults {
     until("everything is checked", || node.crosscheck.position() == node.committer.durable()).await;
     let looks = node.crosscheck.looks();
     until("every sku is looked at twice", || node.crosscheck.looks() > looks + 2).await;
-    node.crosscheck.faults()
+    let faults = node.crosscheck.faults();
+    assert_eq!(published(engine), faults, "operators see something else");
+    faults
+}
+
+/// What operators are shown of it.
+fn published(engine: &Engine) -> Faults {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || engine.node.figures.publish(&engine.node));
+    let page = recorder.handle().render();
+    let units = |name: &str| {
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("{name} is not among the figures:\n{page}"))
+    };
+    Faults {
+        oversold: units("relampago_oversold_units"),
+        stranded: units("relampago_stranded_units"),
+        difference: units("relampago_conservation_difference_units"),
+    }
 }
 
 /// Sends a message that nobody should have sent.
