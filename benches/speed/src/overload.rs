@@ -47,8 +47,8 @@ pub struct Options {
     /// Of the floods only that of these goods: many-skus, few-skus or one-line.
     #[arg(long)]
     goods: Option<Goods>,
-    /// Seconds of one measurement.
-    #[arg(long, default_value_t = 8)]
+    /// Seconds of one measurement: by default as long as snapshots are apart, and a bit.
+    #[arg(long, default_value_t = 11)]
     seconds: u64,
     /// Given by cargo.
     #[arg(long, hide = true)]
