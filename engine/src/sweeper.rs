@@ -27,6 +27,10 @@ const BYTES_AN_EVENT: u64 = 12;
 /// Events that size alone lets wait, however large the states are: a start has to read them again.
 const TAIL_EVENTS: u64 = 2_500_000;
 
+/// What an entity waits for may need so many turns of tasks of the runtime, one behind the other. While all of them
+/// wait long for theirs, to send again what is merely on its way would make all of it longer.
+const TURNS: u32 = 4;
+
 /// Wakes what is due until the node is gone.
 pub(crate) async fn wake(node: Weak<Node>) {
     let mut ticks = interval(TICK);
@@ -53,7 +57,7 @@ pub(crate) async fn sweep(node: Weak<Node>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let turn = ticks.tick().await.elapsed();
         let Some(node) = node.upgrade() else { return };
         if node.is_stopping() {
             return;
@@ -61,14 +65,21 @@ pub(crate) async fn sweep(node: Weak<Node>, every: Duration) {
         node.orders.fold();
         node.watches.sweep();
         let live = node.region.look(node.clock.now());
+        let still_ms = still_limit(node.limits.redrive, turn);
         let idle_ms = idle_limit(&live, &node);
         let changed = live.iter().filter(|seen| seen.gate.uncovered().is_some());
         let size: u64 = changed.map(|seen| seen.size as u64).sum();
         let due = node.limits.snapshot_events.max((size / BYTES_AN_EVENT).min(TAIL_EVENTS));
+        let bounds = Bounds { still_ms, idle_ms, due };
         for seen in live {
-            look_after(&seen, idle_ms, due, &node);
+            look_after(&seen, bounds, &node);
         }
     }
+}
+
+/// How long an entity may stand still with something owed, ms, if a task waits so long for its turn.
+fn still_limit(redrive: Duration, turn: Duration) -> u64 {
+    (redrive + turn * TURNS).as_millis() as u64
 }
 
 /// How long an entity may be idle: shorter when there are more than may stay.
@@ -83,12 +94,23 @@ fn idle_limit(live: &[Seen], node: &Node) -> u64 {
     configured.min(*limit)
 }
 
-/// Does what has come due for one entity; its state is stored `due` events after the first that its snapshot lacks.
-fn look_after(seen: &Seen, idle_ms: u64, due: u64, node: &Node) {
+/// What an entity may be before something is done about it.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Still for so long, with something owed.
+    still_ms: u64,
+    /// Idle for so long.
+    idle_ms: u64,
+    /// Changed so many events ago, counted from the first that its snapshot lacks.
+    due: u64,
+}
+
+/// Does what has come due for one entity.
+fn look_after(seen: &Seen, Bounds { still_ms, idle_ms, due }: Bounds, node: &Node) {
     let at = seen.gate.at;
     #[cfg(any(test, feature = "injection"))]
     crate::injection::fall(crate::injection::At::Sweeping, at);
-    if !seen.quiet && seen.idle_ms >= node.limits.redrive.as_millis() as u64 {
+    if !seen.quiet && seen.idle_ms >= still_ms {
         let redrive = Envelope::own(at, Input::Redrive);
         node.region.nudge(at, ShellMessage::Deliver(Box::new(redrive)));
     }
@@ -97,5 +119,16 @@ fn look_after(seen: &Seen, idle_ms: u64, due: u64, node: &Node) {
     }
     if seen.gate.uncovered().is_some_and(|first| node.committer.next().saturating_sub(first) >= due) {
         node.region.nudge(at, ShellMessage::Snapshot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_its_turn_does_not_stand_still() {
+        let limit = |turn| still_limit(Duration::from_secs(1), Duration::from_millis(turn));
+        assert_eq!([0, 1, 250, 2_000].map(limit), [1_000, 1_004, 2_000, 9_000]);
     }
 }

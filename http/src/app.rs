@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use tower::ServiceExt;
 
 use crate::access::bootstrap::AdminKey;
 use crate::access::gate::{Gate, GateError};
-use crate::admission::{Admission, pressure};
+use crate::admission::Admission;
+use crate::admission::pressure::Adapting;
 use crate::audited::Recorded;
 use crate::auth::{self, Access, Auth};
 use crate::error::{Kind, Problem};
@@ -152,9 +154,12 @@ impl Front {
         self.app.admission.refuse(why);
     }
 
-    /// Adapts to what is asked for how much is taken on at once, for as long as it is polled.
-    pub(crate) async fn adapt(&self) {
-        pressure::adapt(&self.app.admission, &self.app.engine).await;
+    /// Adapts to what is asked for how much is taken on at once, for as long as what it gives is kept.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub(crate) fn adapt(&self) -> io::Result<Adapting> {
+        Adapting::start(Arc::clone(&self.app))
     }
 
     /// From now on requests are refused; those in flight go on.

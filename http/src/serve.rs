@@ -88,10 +88,9 @@ async fn serve(settings: &Settings) -> Result<()> {
 
     let mut upkeep = JoinSet::new();
     upkeep.spawn(keep_up(metrics));
-    let adapting = front.clone();
-    upkeep.spawn(async move { adapting.adapt().await });
+    let adapting = front.adapt().context("cannot start a thread")?;
     let ended = Acceptor::new(settings, front.clone()).run(listener, stop, &engine).await;
-    drop(upkeep);
+    drop((upkeep, adapting));
     match ended {
         Ended::Stopped => {
             engine.drain().await.map_err(|error| anyhow!("cannot drain the engine: {error}"))?;

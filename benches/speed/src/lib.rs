@@ -6,6 +6,7 @@
 //! | [`load`], [`outcome`] | the load generator, one thread; what it was answered |
 //! | [`process`], [`postgres`], [`server`] | what is compared: built, started, ended |
 //! | [`usage`], [`disk`] | cores, memory and disk, as the kernel counts them |
+//! | [`cores`] | who may use which core |
 //! | [`probe`] | one measurement of one server |
 //! | [`rounds`], [`spread`] | many of them side by side, and what they amount to |
 //! | [`long`] | what takes a shop with many orders to see |
@@ -18,6 +19,7 @@
 pub mod answer;
 pub mod chart;
 pub mod compare;
+pub mod cores;
 pub mod curves;
 pub mod disk;
 pub mod load;

@@ -24,6 +24,8 @@ pub struct Outcome {
     latencies: Histogram<u64>,
     /// Of what succeeded, from its sending.
     served: Histogram<u64>,
+    /// The same of what was refused for now.
+    refused: Histogram<u64>,
 }
 
 impl Default for Outcome {
@@ -31,8 +33,9 @@ impl Default for Outcome {
         #[expect(clippy::expect_used, reason = "three digits up to a minute are always possible")]
         let latencies = Histogram::new_with_max(LONGEST_US, 3).expect("a histogram");
         let (elapsed, generator_cpu) = Default::default();
-        let served = latencies.clone();
-        Self { statuses: BTreeMap::new(), begun: 0, blunt: 0, elapsed, generator_cpu, latencies, served }
+        let (served, refused) = (latencies.clone(), latencies.clone());
+        let statuses = BTreeMap::new();
+        Self { statuses, begun: 0, blunt: 0, elapsed, generator_cpu, latencies, served, refused }
     }
 }
 
@@ -41,8 +44,10 @@ impl Outcome {
     pub(crate) fn note(&mut self, status: u16, latency: Duration, since_sent: Duration) {
         *self.statuses.entry(status).or_default() += 1;
         self.latencies.saturating_record(latency.as_micros() as u64);
-        if (200..300).contains(&status) {
-            self.served.saturating_record(since_sent.as_micros() as u64);
+        match status {
+            200..300 => self.served.saturating_record(since_sent.as_micros() as u64),
+            429 | 503 => self.refused.saturating_record(since_sent.as_micros() as u64),
+            _ => {}
         }
     }
 
@@ -56,7 +61,11 @@ impl Outcome {
         self.elapsed += later.elapsed;
         self.generator_cpu += later.generator_cpu;
         // Both have the same bounds, so nothing is lost.
-        let _added = (self.latencies.add(&later.latencies), self.served.add(&later.served));
+        let _added = (
+            self.latencies.add(&later.latencies),
+            self.served.add(&later.served),
+            self.refused.add(&later.refused),
+        );
     }
 
     /// All answers.
@@ -69,6 +78,11 @@ impl Outcome {
         self.statuses.get(&status).copied().unwrap_or_default()
     }
 
+    /// Refusals for now.
+    pub fn refused(&self) -> u64 {
+        self.with_status(429) + self.with_status(503)
+    }
+
     /// Answers a second.
     pub fn per_second(&self) -> f64 {
         self.answers() as f64 / self.elapsed.as_secs_f64()
@@ -77,6 +91,11 @@ impl Outcome {
     /// The time from sending to answer that so much of what succeeded kept, in milliseconds.
     pub fn served_ms(&self, quantile: f64) -> f64 {
         self.served.value_at_quantile(quantile) as f64 / 1_000.0
+    }
+
+    /// The same of refusals for now.
+    pub fn refused_ms(&self, quantile: f64) -> f64 {
+        self.refused.value_at_quantile(quantile) as f64 / 1_000.0
     }
 
     /// The latency that so much of all answers kept, in milliseconds.

@@ -1,5 +1,7 @@
 //! `--bench overload`: more than the engine can serve, and clients that only hold connections. What is served must stay
 //! much the same, the rest be refused early, and all of it be over soon after.
+//!
+//! The server and its generator have cores of their own throughout: see [`Cores`].
 
 mod flood;
 mod table;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use crate::cores::Cores;
 use crate::load::{Load, Pace, Scenario, Skus};
 use crate::outcome::Outcome;
 use crate::probe::{ENDLESS, HOT, Kind, MANY, add_products};
@@ -41,8 +44,11 @@ pub struct Options {
     /// Only this part: flood, holders or crowd.
     #[arg(long)]
     only: Option<Part>,
-    /// Seconds of one measurement.
-    #[arg(long, default_value_t = 8)]
+    /// Of the floods only that of these goods: many-skus, few-skus or one-line.
+    #[arg(long)]
+    goods: Option<Goods>,
+    /// Seconds of one measurement: by default as long as snapshots are apart, and a bit.
+    #[arg(long, default_value_t = 11)]
     seconds: u64,
     /// Given by cargo.
     #[arg(long, hide = true)]
@@ -75,23 +81,37 @@ impl Options {
     }
 }
 
+/// Where servers run.
+struct Ground {
+    stage: Stage,
+    cores: Cores,
+}
+
+impl Ground {
+    /// A server on an empty folder, on cores of its own.
+    fn start(&self) -> Result<Server, SpeedError> {
+        self.cores.start(|| self.stage.start_relampago(&[]))?
+    }
+}
+
 /// Runs all of it, prints a table and fails if a bound is missed.
 ///
 /// # Errors
 /// If the server does not build or fails, or if a figure is beyond its bound.
 pub fn run(options: &Options, scratch: &Path) -> Result<(), SpeedError> {
-    let stage = Stage::of_engine(scratch)?;
+    let ground = Ground { stage: Stage::of_engine(scratch)?, cores: Cores::divide()? };
+    println!("cores of the server: {}; of the generator: one", ground.cores.of_server());
     let mut table = Table::default();
     if options.includes(Part::Flood) {
-        for goods in Goods::ALL {
-            flood(&stage, options, goods, &mut table)?;
+        for goods in Goods::ALL.into_iter().filter(|goods| options.goods.is_none_or(|only| only == *goods)) {
+            flood(&ground, options, goods, &mut table)?;
         }
     }
     if options.includes(Part::Holders) {
-        holders(&stage, options, &mut table)?;
+        holders(&ground, options, &mut table)?;
     }
     if options.includes(Part::Crowd) {
-        crowd(&stage, options, &mut table)?;
+        crowd(&ground, options, &mut table)?;
     }
     table.verdict()
 }
@@ -105,8 +125,8 @@ fn best(server: &Server, length: Duration) -> Result<f64, SpeedError> {
 }
 
 /// Connections on which nothing happens, or hardly anything.
-fn holders(stage: &Stage, options: &Options, table: &mut Table) -> Result<(), SpeedError> {
-    let server = stage.start_relampago(&[])?;
+fn holders(ground: &Ground, options: &Options, table: &mut Table) -> Result<(), SpeedError> {
+    let server = ground.start()?;
     add_products(&server, HOT, 1, ENDLESS)?;
     let best = best(&server, options.length())?;
     let before = resident_mib(&server);
@@ -156,8 +176,8 @@ fn drip(mut heads: Vec<TcpStream>, mut bodies: Vec<TcpStream>, until: Instant) {
 }
 
 /// A sku that thousands want at once, and others beside it; compared with as many who want other skus.
-fn crowd(stage: &Stage, options: &Options, table: &mut Table) -> Result<(), SpeedError> {
-    let server = stage.start_relampago(&[])?;
+fn crowd(ground: &Ground, options: &Options, table: &mut Table) -> Result<(), SpeedError> {
+    let server = ground.start()?;
     add_products(&server, 0, MANY, ENDLESS)?;
     add_products(&server, CROWDED, 1, ENDLESS)?;
     let shoppers = options.connections(4_096);

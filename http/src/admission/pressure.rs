@@ -3,23 +3,31 @@
 //! A fixed number is right for requests of one sort alone: four thousand small purchases are done in a tenth of a
 //! second, as many orders of a hundred lines in several. So while every core is busy, no more are admitted than are done
 //! in [`GOAL`]: whoever comes then is better told at once than served late. A burst that is over before cores have
-//! been busy for [`WINDOW`] is taken in whole. Where cores rest, or the disk is slow, nothing is limited: fewer requests
+//! been busy for [`WINDOW`] is taken in whole, unless what can be done is known of late. Where cores rest, or the disk is slow, nothing is limited: fewer requests
 //! would not make a disk or a payment provider faster.
 
 use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use relampago_engine::Engine;
 use tokio::runtime::{Handle, RuntimeMetrics};
-use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Admission, Counts};
+use crate::app::App;
 
-/// Requests wait no longer than about so long for a core.
-const GOAL: Duration = Duration::from_millis(500);
+/// Requests wait no longer than about so long for a core. Before that they have waited to be read, and beside requests
+/// there is other work by the second: twice as long is still below one.
+const GOAL: Duration = Duration::from_millis(300);
 /// How long cores are busy without a rest before more is asked for than can be done.
 const WINDOW: Duration = Duration::from_millis(100);
+/// The same where it is known what can be done: ten times as much comes in a tenth of the time.
+const SOON: Duration = Duration::from_millis(25);
+/// For so long it is known.
+const KNOWN: Duration = Duration::from_secs(10);
 /// What was done in so long tells what can be done, though for a moment the cores have had other work than requests.
 const MEMORY: Duration = Duration::from_secs(1);
 /// How often all of it is looked at.
@@ -27,7 +35,7 @@ const TICK: Duration = Duration::from_millis(25);
 /// So many may always be worked on, unless the settings allow less; at least this part of what they allow, so that
 /// those who wait for a password or a provider cannot hold every place.
 const FEWEST: usize = 64;
-const PART: usize = 8;
+const PART: usize = 16;
 /// A journal that takes so long is what is waited for, however busy the cores are.
 const SLOW_DISK: Duration = Duration::from_millis(250);
 /// From one look to the next the limit goes down to this part of it at the least, and up to this and a few.
@@ -53,6 +61,8 @@ struct Look {
 #[derive(Debug)]
 struct Pressure {
     looks: VecDeque<Look>,
+    /// What was done a second when cores had no rest last, and when that was.
+    known: Option<(Instant, f64)>,
     most: usize,
     fewest: usize,
     ceiling: usize,
@@ -61,7 +71,7 @@ struct Pressure {
 impl Pressure {
     fn new(ceiling: usize) -> Self {
         let fewest = (ceiling / PART).max(FEWEST).min(ceiling);
-        Self { looks: VecDeque::new(), most: ceiling, fewest, ceiling }
+        Self { looks: VecDeque::new(), known: None, most: ceiling, fewest, ceiling }
     }
 
     /// How many requests may be worked on from now on.
@@ -79,13 +89,29 @@ impl Pressure {
         self.most
     }
 
-    /// How many are done within [`GOAL`], lately or in all that is remembered, if cores have had no rest for a
-    /// [`WINDOW`] and the disk is not what is waited for. Unknown until there is something to remember.
-    fn goal(&self, now: &Look) -> Option<usize> {
+    /// How many are done within [`GOAL`], if cores have had no rest for a while and the disk is not what is waited
+    /// for. Unknown until there is something to remember.
+    fn goal(&mut self, now: &Look) -> Option<usize> {
         let early = self.looks.front().filter(|look| now.at - look.at >= MEMORY)?;
-        let late = self.looks.iter().rev().find(|look| now.at - look.at >= WINDOW)?;
-        let is_busy = now.rests == late.rests && !now.resting && now.journal < SLOW_DISK;
-        is_busy.then(|| done_in_time(late, now).max(done_in_time(early, now)).max(self.fewest))
+        let rate = match self.busy_since(now, WINDOW) {
+            // Lately or in all that is remembered.
+            Some(late) => {
+                let rate = rate(late, now).max(rate(early, now));
+                self.known = Some((now.at, rate));
+                rate
+            }
+            None => {
+                self.busy_since(now, SOON)?;
+                self.known.filter(|(at, _)| now.at - *at < KNOWN)?.1
+            }
+        };
+        Some(self.fewest.max((rate * GOAL.as_secs_f64()) as usize))
+    }
+
+    /// The last look so long ago, if cores have had no rest since.
+    fn busy_since(&self, now: &Look, length: Duration) -> Option<&Look> {
+        let then = self.looks.iter().rev().find(|look| now.at - look.at >= length)?;
+        (now.rests == then.rests && !now.resting && now.journal < SLOW_DISK).then_some(then)
     }
 }
 
@@ -93,30 +119,74 @@ fn scaled(count: usize, by: f64) -> usize {
     (count as f64 * by) as usize
 }
 
-/// How many are done within [`GOAL`], going by what was done between two looks.
-fn done_in_time(first: &Look, now: &Look) -> usize {
+/// How many were done a second between two looks.
+fn rate(first: &Look, now: &Look) -> f64 {
     let done = now.counts.done.wrapping_sub(first.counts.done);
-    (f64::from(done) * GOAL.as_secs_f64() / (now.at - first.at).as_secs_f64()) as usize
+    f64::from(done) / (now.at - first.at).as_secs_f64()
 }
 
-/// Adapts the limit to what is done, and tells of refusals, for as long as it is polled.
-pub(crate) async fn adapt(admission: &Admission, engine: &Engine) {
-    let runtime = Handle::current().metrics();
-    let mut pressure = Pressure::new(admission.ceiling);
-    let mut told = Told::default();
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let at = ticks.tick().await;
+/// Adapts the limit to what is done, and tells of refusals, until it is dropped.
+///
+/// It has a thread of its own: a task of the runtime would wait behind the very queue that it has to keep short.
+#[derive(Debug)]
+pub(crate) struct Adapting {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Adapting {
+    /// Looks at this runtime from now on.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub(crate) fn start(app: Arc<App>) -> io::Result<Self> {
+        let (stop, stopped) = channel();
+        let mut adapter = Adapter::new(app, Handle::current().metrics());
+        let adapt = move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                adapter.adapt();
+            }
+        };
+        let thread = thread::Builder::new().name("admission".to_owned()).spawn(adapt)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Adapting {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that adapts how much is taken on has panicked");
+        }
+    }
+}
+
+struct Adapter {
+    app: Arc<App>,
+    runtime: RuntimeMetrics,
+    pressure: Pressure,
+    told: Told,
+}
+
+impl Adapter {
+    fn new(app: Arc<App>, runtime: RuntimeMetrics) -> Self {
+        let pressure = Pressure::new(app.admission.ceiling);
+        Self { app, runtime, pressure, told: Told::default() }
+    }
+
+    fn adapt(&mut self) {
+        let admission = &self.app.admission;
         let now = Look {
             at: Instant::now(),
             counts: admission.in_flight.counts(),
-            rests: rests(&runtime),
-            resting: is_resting(&runtime),
-            journal: engine.journal_wait(),
+            rests: rests(&self.runtime),
+            resting: is_resting(&self.runtime),
+            journal: self.app.engine.journal_wait(),
         };
-        admission.in_flight.set_most(pressure.next(now));
-        told.tell(admission, at);
+        admission.in_flight.set_most(self.pressure.next(now));
+        self.told.tell(admission, now.at);
     }
 }
 
@@ -178,10 +248,10 @@ mod tests {
     fn what_takes_long_is_limited_to_what_is_done_in_time() {
         let mut pressure = Pressure::new(4_096);
         let limited = limit(&mut pressure, LONG, 2_000, 9_000, false);
-        assert!((900..=1_160).contains(&limited), "{limited}");
+        assert!((540..=660).contains(&limited), "{limited}");
         // And back, once requests are done faster, or there are fewer.
         assert_eq!(limit(&mut pressure, LONG, 20_000, 9_000, false), 4_096);
-        assert!(limit(&mut pressure, LONG, 1_000, 9_000, false) < 600);
+        assert!(limit(&mut pressure, LONG, 1_000, 9_000, false) < 400);
         assert_eq!(limit(&mut pressure, LONG, 1_000, 100, true), 4_096);
     }
 
@@ -200,7 +270,7 @@ mod tests {
             let looks =
                 (0..200).map(|tick| Look { at: begin + TICK * tick, counts, rests: 0, resting, journal });
             let most = looks.map(|look| pressure.next(look)).last();
-            assert_eq!(most == Some(512), limited, "{most:?}");
+            assert_eq!(most == Some(256), limited, "{most:?}");
         }
     }
 
@@ -219,13 +289,23 @@ mod tests {
     #[test]
     fn a_pause_in_what_is_done_is_borne() {
         let mut pressure = Pressure::new(4_096);
-        assert_eq!(limit(&mut pressure, LONG, 600, 100, true), 4_096);
-        assert_eq!(limit(&mut pressure, Duration::from_millis(300), 0, 180, false), 4_096);
+        assert_eq!(limit(&mut pressure, LONG, 2_000, 100, true), 4_096);
+        assert_eq!(limit(&mut pressure, Duration::from_millis(300), 0, 350, false), 4_096);
+    }
+
+    #[test]
+    fn what_is_known_to_take_long_is_limited_before_much_of_it_waits() {
+        for (pause, limited) in [(Duration::from_secs(3), true), (KNOWN * 2, false)] {
+            let mut pressure = Pressure::new(4_096);
+            limit(&mut pressure, LONG, 700, 9_000, false);
+            assert_eq!(limit(&mut pressure, pause, 100, 5, true), 4_096);
+            assert_eq!(limit(&mut pressure, SOON * 2, 700, 1_000, false) < 1_000, limited);
+        }
     }
 
     #[test]
     fn some_are_always_let_in_but_never_more_than_is_set() {
-        assert_eq!(limit(&mut Pressure::new(4_096), LONG, 0, 4_000, false), 512);
+        assert_eq!(limit(&mut Pressure::new(4_096), LONG, 0, 4_000, false), 256);
         assert_eq!(limit(&mut Pressure::new(100), LONG, 0, 4_000, false), FEWEST);
         assert_eq!(limit(&mut Pressure::new(8), LONG, 0, 4_000, false), 8);
     }

@@ -1,20 +1,18 @@
 //! More than the server can do, in an open loop.
 //!
 //! What it can do is looked for first, with the same requests on the same connections of the same generator: the best
-//! rate that it serves of all that are offered. The generator runs on the server's own cores, so a purchase that costs
-//! the server hardly more than its sender cannot be offered ten times over; how much was sent is printed beside. Nor can
-//! a server stay near its best where a refusal, which is some 10 µs of the kernel's TCP alone, costs a good part of what
-//! is refused: so the purchase that is offered ten times over is the dearest there is.
+//! rate that it serves of all that are offered. The generator has one core of its own, so a purchase that costs the
+//! server hardly more than its sender cannot be offered ten times over; how much was sent is printed beside.
 
 use std::time::{Duration, Instant};
 
 use super::table::{Bound, Table};
-use super::{LEAST_SHARE, MOST_GROWTH_MIB, Options};
+use super::{Ground, LEAST_SHARE, MOST_GROWTH_MIB, Options};
 use crate::SpeedError;
 use crate::load::{Load, Pace, Scenario, Skus};
 use crate::outcome::Outcome;
 use crate::probe::{ENDLESS, HOT, Kind, add_products, add_products_as};
-use crate::server::{Server, Stage};
+use crate::server::Server;
 use crate::template::Template;
 
 /// More connections than requests that are worked on at once.
@@ -29,8 +27,10 @@ const CURVE: [f64; 6] = [0.6, 0.8, 0.9, 1.0, 1.1, 1.25];
 const FLOODS: [f64; 2] = [2.0, 10.0];
 /// The most lines of one order.
 const LINES: u64 = 100;
-/// Sets of so many skus, of which an order buys one: five times more skus than stay in memory.
-const SETS: u64 = 1_000;
+/// So many sets of [`LINES`] skus, of which an order buys one: five times more skus than stay in memory.
+const MANY_SETS: u64 = 1_000;
+/// The same for skus that many orders want at once.
+const FEW_SETS: u64 = 10;
 
 /// Of a rate; what is sent less is no flood, but as much as the generator can do.
 const MOSTLY: f64 = 0.9;
@@ -42,34 +42,46 @@ const BACK_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What is bought.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Goods {
     /// An order with as many lines as it may have: it costs the server many times what it costs its sender.
-    ManyLines,
+    ManySkus,
+    /// The same of a hundredth of the skus.
+    FewSkus,
     /// One unit of one sku that all want.
     OneLine,
 }
 
 impl Goods {
-    pub(super) const ALL: [Self; 2] = [Self::ManyLines, Self::OneLine];
+    pub(super) const ALL: [Self; 3] = [Self::ManySkus, Self::FewSkus, Self::OneLine];
 
     fn name(self) -> &'static str {
         match self {
-            Self::ManyLines => "100 lines",
+            Self::ManySkus => "100 lines, 100,000 skus",
+            Self::FewSkus => "100 lines, 1,000 skus",
             Self::OneLine => "one line",
         }
     }
 
-    fn scenario(self) -> Scenario {
+    /// Sets of skus; none where one sku is all there is.
+    fn sets(self) -> Option<u64> {
         match self {
-            Self::OneLine => Kind::Hot.scenario(),
-            Self::ManyLines => {
+            Self::ManySkus => Some(MANY_SETS),
+            Self::FewSkus => Some(FEW_SETS),
+            Self::OneLine => None,
+        }
+    }
+
+    fn scenario(self) -> Scenario {
+        match self.sets() {
+            None => Kind::Hot.scenario(),
+            Some(sets) => {
                 let line = |line| format!(r#"{{"sku":"{}","quantity":1}}"#, sku_of(line));
                 let lines: Vec<String> = (0..LINES).map(line).collect();
                 let body = format!(r#"{{"items":[{}]}}"#, lines.join(","));
                 Scenario {
                     steps: vec![Template::post("/api/v1/orders", &body)],
-                    skus: Skus::RandomBelow(SETS),
+                    skus: Skus::RandomBelow(sets),
                 }
             }
         }
@@ -77,10 +89,10 @@ impl Goods {
 
     /// Puts on sale what is bought.
     fn stock(self, server: &Server) -> Result<(), SpeedError> {
-        match self {
-            Self::OneLine => add_products(server, HOT, 1, ENDLESS),
-            Self::ManyLines => {
-                (0..LINES).try_for_each(|line| add_products_as(server, &sku_of(line), 0, SETS, ENDLESS))
+        match self.sets() {
+            None => add_products(server, HOT, 1, ENDLESS),
+            Some(sets) => {
+                (0..LINES).try_for_each(|line| add_products_as(server, &sku_of(line), 0, sets, ENDLESS))
             }
         }
     }
@@ -94,12 +106,12 @@ fn sku_of(line: u64) -> String {
 /// Offers twice and ten times what the server can do. Its best is looked for anew before each flood: what it can do
 /// changes as orders come together.
 pub(super) fn flood(
-    stage: &Stage,
+    ground: &Ground,
     options: &Options,
     goods: Goods,
     table: &mut Table,
 ) -> Result<(), SpeedError> {
-    let server = stage.start_relampago(&[])?;
+    let server = ground.start()?;
     goods.stock(&server)?;
     for times in FLOODS {
         let normal = busy(&server, goods, options.length())?;
@@ -124,18 +136,16 @@ fn flood_with(
     let (flood, peak) = offer(server, options, goods, best * times)?;
     let name = |what: &str| format!("{}, {times} times the best: {what}", goods.name());
     let sent = sent(&flood) / (best * times);
-    let refused = flood.with_status(503) + flood.with_status(429);
-    let others = flood.answers() - refused - flood.with_status(201);
-    // Whoever cannot send a flood only takes cores away from the server.
-    let least = if sent >= MOSTLY { Bound::AtLeast(LEAST_SHARE) } else { Bound::None };
+    let others = flood.answers() - flood.refused() - flood.with_status(201);
     let back = back_after(server, goods, normal)?;
     table.add(
         name("sent, of that"),
         sent,
-        if goods == Goods::ManyLines { Bound::AtLeast(MOSTLY) } else { Bound::None },
+        if goods == Goods::OneLine { Bound::None } else { Bound::AtLeast(MOSTLY) },
     );
-    table.add(name("goodput, of the best"), served(&flood) / best, least);
-    table.add(name("refused, of all"), refused as f64 / flood.answers() as f64, Bound::None);
+    table.add(name("goodput, of the best"), served(&flood) / best, Bound::AtLeast(LEAST_SHARE));
+    table.add(name("refused, of all"), flood.refused() as f64 / flood.answers() as f64, Bound::None);
+    table.add(name("p99 of what is refused, s"), flood.refused_ms(0.99) / 1_000.0, Bound::AtMost(LONGEST_S));
     table.add(name("refused without Retry-After"), flood.blunt as f64, Bound::AtMost(0.0));
     table.add(name("answered otherwise"), others as f64, Bound::AtMost(0.0));
     table.add(name("p50 of what is served, s"), flood.served_ms(0.5) / 1_000.0, Bound::None);
@@ -169,14 +179,16 @@ fn offer(server: &Server, options: &Options, goods: Goods, rate: f64) -> Result<
     }
     let cores = (server.usage().cpu - cpu).as_secs_f64() / sum.elapsed.as_secs_f64();
     println!(
-        "{}: offered {rate:.0}/s, sent {:.0}, served {:.0}, refused {:.0}; served p50 {:.0} ms, p99 {:.0} ms; \
-         cores of the server {cores:.2}, of the generator {:.2}",
+        "{}: offered {rate:.0}/s, sent {:.0}, served {:.0}, refused {:.0}; served p50 {:.0} ms, p99 {:.0} ms, \
+         refused p50 {:.0} ms, p99 {:.0} ms; cores of the server {cores:.2}, of the generator {:.2}",
         goods.name(),
         sent(&sum),
         served(&sum),
-        (sum.with_status(503) + sum.with_status(429)) as f64 / sum.elapsed.as_secs_f64(),
+        sum.refused() as f64 / sum.elapsed.as_secs_f64(),
         sum.served_ms(0.5),
         sum.served_ms(0.99),
+        sum.refused_ms(0.5),
+        sum.refused_ms(0.99),
         sum.generator_cpu.as_secs_f64() / sum.elapsed.as_secs_f64(),
     );
     load.finish()?;
