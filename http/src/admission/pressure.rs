@@ -3,8 +3,8 @@
 //! A fixed number is right for requests of one sort alone: four thousand small purchases are done in a tenth of a
 //! second, as many orders of a hundred lines in several. So while every core is busy, no more are admitted than are done
 //! in [`GOAL`]: whoever comes then is better told at once than served late. A burst that is over before cores have
-//! been busy for [`WINDOW`] is taken in whole, unless what can be done is known of late. Where cores rest, or the disk is slow, nothing is limited: fewer requests
-//! would not make a disk or a payment provider faster.
+//! been busy for [`WINDOW`] is taken in whole, unless it was seen lately how much can be done. Where cores rest, or the
+//! disk is slow, nothing is limited: fewer requests would not make a disk or a payment provider faster.
 
 use std::collections::VecDeque;
 use std::io;
