@@ -58,7 +58,7 @@ use crate::scenario::{Scenario, model};
 use crate::summary::Summary;
 use crate::verify::Notes;
 use attended::{Attendant, Loaded};
-use leader::Leader;
+use leader::{Leader, moment};
 use prepared::Plan;
 use setup::set_up;
 
@@ -73,6 +73,8 @@ pub async fn run(
     events: Events,
     mut progress: impl FnMut(&Progress),
 ) -> Result<Summary, RunError> {
+    // Nothing is set up for a run that cannot begin.
+    moment(options.start_at)?;
     if matches!(scenario.audit, model::Audit::Relampago { .. }) && options.api_key.is_none() {
         return Err(RunError::NoCredential);
     }
