@@ -9,6 +9,7 @@
 //! | `leader` | the load: its workers, and what they write down |
 //! | `outage` | when nobody could reach the server |
 //! | `attended` | an audit that says how far it is, and can be ended |
+//! | `merged` | the audit of a run that several generators shared |
 //! | `report` | what the load came to, summed up |
 //! | `worker` | a thread: its own runtime, connections and share of the flows |
 //! | `shopper` | one flow |
@@ -28,6 +29,7 @@ mod exposed;
 pub mod id;
 mod json;
 mod leader;
+mod merged;
 mod options;
 mod outage;
 mod pool;
@@ -42,9 +44,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 
-pub use attended::audit_whole;
 pub(crate) use caller::{CallError, Caller};
 pub(crate) use json::find_text;
+pub use merged::{MergedError, MergedRun, audit_steps, audit_whole};
 pub(crate) use options::told_more;
 pub use options::{AuditProgress, Events, LoadProgress, Options, Progress, RunError, Stop};
 pub(crate) use outage::Outages;

@@ -123,6 +123,7 @@ fn build(
         names: names.into_list(),
         code,
         replayed,
+        file_hash: hash.clone(),
         hash,
         setup,
         flows,
