@@ -13,6 +13,7 @@
 //! | `report` | what the load came to, summed up |
 //! | `worker` | a thread: its own runtime, connections and share of the flows |
 //! | `shopper` | one flow |
+//! | `crew` | the tasks that run the flows of an open loop |
 //! | `prepared` | steps with everything in them that is known when a run begins |
 //! | `connection`, `pool` | HTTP/1.1, and the connections of a thread |
 //! | `caller` | one step at a time, outside of the load |
@@ -25,6 +26,7 @@ pub mod arrivals;
 mod attended;
 mod caller;
 mod connection;
+mod crew;
 mod exposed;
 pub mod id;
 mod json;
