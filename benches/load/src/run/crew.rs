@@ -18,12 +18,14 @@ pub(super) struct Crew {
     idle: Rc<Idle>,
 }
 
-/// Those that wait for a flow.
+/// Those that wait for a flow, and what all of them know.
 #[derive(Debug, Default)]
 struct Idle {
     runners: RefCell<Vec<Rc<Runner>>>,
     /// Whether no more flows come.
     closed: Cell<bool>,
+    /// Flows that were started and have not ended.
+    under_way: Cell<usize>,
 }
 
 /// One task, as the others see it.
@@ -55,7 +57,13 @@ impl Crew {
             tasks.spawn_local(Rc::clone(&runner).serve(Rc::clone(&self.shop), Rc::clone(&self.idle)));
             runner
         });
+        self.idle.under_way.update(|flows| flows + 1);
         runner.tell(Order::Run(number, due));
+    }
+
+    /// Flows that were started and have not ended.
+    pub(super) fn under_way(&self) -> usize {
+        self.idle.under_way.get()
     }
 
     /// No more flows come: every task ends with its flow.
@@ -78,6 +86,7 @@ impl Runner {
     async fn serve(self: Rc<Self>, shop: Rc<Shop>, idle: Rc<Idle>) {
         while let Order::Run(number, due) = self.told().await {
             Rc::clone(&shop).flow(number, due).await;
+            idle.under_way.update(|flows| flows - 1);
             if idle.closed.get() {
                 return;
             }

@@ -158,7 +158,7 @@ impl Worker {
         self.load(&shop, &crew, epoch).await;
         crew.close();
         let (cpu, wall) = (thread_time().saturating_sub(cpu), epoch.elapsed());
-        let unfinished = self.drain().await;
+        let unfinished = self.drain(&crew).await;
         clerk.shutdown().await;
         let last = shop.hand_over(Recorder::new(steps, clock));
         let _gone = self.tell(News::Recorded(self.orders.index, Box::new(last))).await;
@@ -293,7 +293,7 @@ impl Worker {
     }
 
     /// Waits for the flows under way, as long as they may take. Returns how many had not ended by then.
-    async fn drain(&mut self) -> usize {
+    async fn drain(&mut self, crew: &Crew) -> usize {
         let patience = self.orders.load.drain;
         let mut phase = self.orders.phase.clone();
         let all = async {
@@ -305,7 +305,11 @@ impl Worker {
             _over = timeout(patience, all) => {}
             _left = phase.wait_for(|phase| *phase == Phase::Left) => {}
         }
-        let unfinished = self.tasks.len();
+        let unfinished = match self.orders.load.shape {
+            // A task may be told that there is nothing more to do, and not have come to it.
+            Shape::Open { .. } => crew.under_way(),
+            Shape::Closed { .. } => self.tasks.len(),
+        };
         self.tasks.shutdown().await;
         unfinished
     }
