@@ -171,6 +171,14 @@ async fn what_cannot_be_run_is_told() {
         (&["check", file], "shop.toml:4: mode `open` has either"),
         (&["show", "nothing"], "there are flash-sale"),
         (
+            &["run", "steady", "--url", "http://127.0.0.1:9", "--set", "units=many"],
+            "stands for a number or other JSON, and `units` is `many`",
+        ),
+        (
+            &["run", "steady", "--url", "http://127.0.0.1:9", "--start-at", "2026-01-31T12:00:00Z"],
+            "--start-at 2026-01-31T12:00:00.000Z: that has passed, now it is 2",
+        ),
+        (
             &["run", "steady", "--url", "http://127.0.0.1:9", "--part", "3/2"],
             "say 2/3 for the second of three",
         ),

@@ -9,9 +9,11 @@
 //! | `leader` | the load: its workers, and what they write down |
 //! | `outage` | when nobody could reach the server |
 //! | `attended` | an audit that says how far it is, and can be ended |
+//! | `merged` | the audit of a run that several generators shared |
 //! | `report` | what the load came to, summed up |
 //! | `worker` | a thread: its own runtime, connections and share of the flows |
 //! | `shopper` | one flow |
+//! | `crew` | the tasks that run the flows of an open loop |
 //! | `prepared` | steps with everything in them that is known when a run begins |
 //! | `connection`, `pool` | HTTP/1.1, and the connections of a thread |
 //! | `caller` | one step at a time, outside of the load |
@@ -24,10 +26,12 @@ pub mod arrivals;
 mod attended;
 mod caller;
 mod connection;
+mod crew;
 mod exposed;
 pub mod id;
 mod json;
 mod leader;
+mod merged;
 mod options;
 mod outage;
 mod pool;
@@ -42,9 +46,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 
-pub use attended::audit_whole;
 pub(crate) use caller::{CallError, Caller};
 pub(crate) use json::find_text;
+pub use merged::{MergedError, MergedRun, audit_steps, audit_whole};
 pub(crate) use options::told_more;
 pub use options::{AuditProgress, Events, LoadProgress, Options, Progress, RunError, Stop};
 pub(crate) use outage::Outages;
@@ -58,7 +62,7 @@ use crate::scenario::{Scenario, model};
 use crate::summary::Summary;
 use crate::verify::Notes;
 use attended::{Attendant, Loaded};
-use leader::Leader;
+use leader::{Leader, moment};
 use prepared::Plan;
 use setup::set_up;
 
@@ -73,6 +77,8 @@ pub async fn run(
     events: Events,
     mut progress: impl FnMut(&Progress),
 ) -> Result<Summary, RunError> {
+    // Nothing is set up for a run that cannot begin.
+    moment(options.start_at)?;
     if matches!(scenario.audit, model::Audit::Relampago { .. }) && options.api_key.is_none() {
         return Err(RunError::NoCredential);
     }

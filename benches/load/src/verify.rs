@@ -38,6 +38,8 @@ pub(crate) enum Scope {
     Whole,
     /// Other generators: what concerns all of them is judged when their reports are merged.
     Part,
+    /// Nobody any more: what parts left open is judged with what all of them did.
+    Merged,
 }
 
 /// How an audit ended.

@@ -13,7 +13,7 @@ use relampago_load::audit::Auditor;
 use relampago_load::compare::Comparison;
 use relampago_load::run::address::Url;
 use relampago_load::run::id::RunId;
-use relampago_load::run::{LoadProgress, Options, Progress, Stop, audit_whole, run};
+use relampago_load::run::{LoadProgress, MergedRun, Options, Progress, Stop, audit_steps, audit_whole, run};
 use relampago_load::scenario::generator::Part;
 use relampago_load::scenario::model::FACTORS;
 use relampago_load::scenario::{self, Scenario, shipped};
@@ -58,8 +58,8 @@ pub(super) enum Load {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Make one report of those that several generators wrote of one run; with --url and --api-key the books of the
-    /// whole are audited, which no part could do
+    /// Make one report of those that several generators wrote of one run; with --url, and --api-key or --scenario, the books
+    /// of the whole are audited, which no part could do
     Merge(Box<MergeArgs>),
 }
 
@@ -81,6 +81,12 @@ pub(super) struct MergeArgs {
     /// The credential of staff that the audit reads with
     #[arg(long, env = "LOAD_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// What ran, a file or a name, where its audit is of kind `steps`
+    #[arg(long, value_name = "FILE|NAME", requires = "url")]
+    scenario: Option<String>,
+    /// What its variables were set to
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, requires = "scenario")]
+    set: Vec<(String, String)>,
     /// Audit a server that is neither on this machine nor in a private network
     #[arg(long)]
     yes_this_is_mine: bool,
@@ -243,20 +249,29 @@ fn merge(arguments: &MergeArgs) -> Result<ExitCode> {
 
 /// Audits the books of a run whose parts were merged.
 fn audited(merged: Summary, url: &Url, arguments: &MergeArgs) -> Result<Summary> {
-    let api_key = arguments.api_key.clone().context("the audit reads all orders: give --api-key")?;
-    if merged.ledger.is_none() {
+    let Some(ledger) = &merged.ledger else {
         bail!(
-            "there is nothing to audit: the scenario has no audit of kind `relampago`, or it was made already"
+            "there is nothing to audit: the scenario has no audit that takes all parts, or it was made already"
         );
-    }
+    };
+    let by_steps = ledger.steps.is_some();
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
-        let target = url.target(arguments.yes_this_is_mine, arguments.cacert.as_deref()).await?;
-        let auditor = Auditor { target, api_key };
         let (stop, stopped) = watch::channel(Stop::No);
-        let line = teller();
+        let audit = async {
+            let target = url.target(arguments.yes_this_is_mine, arguments.cacert.as_deref()).await?;
+            let api_key = arguments.api_key.clone();
+            if by_steps {
+                let why = "the audit is of kind `steps`, and these are in the file that ran: give --scenario";
+                let scenario = scenario::load(arguments.scenario.as_deref().context(why)?, &arguments.set)?;
+                let run = MergedRun { scenario: &scenario, url, target, api_key };
+                return Ok(audit_steps(merged, run, stopped, teller()).await?);
+            }
+            let api_key = api_key.context("the audit reads all orders: give --api-key")?;
+            Ok(audit_whole(merged, Auditor { target, api_key }, stopped, teller()).await)
+        };
         tokio::select! {
-            summary = audit_whole(merged, auditor, stopped, line) => Ok(summary),
+            summary = audit => summary,
             given_up = interrupted(stop) => Err(given_up),
         }
     })

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::record::{Counts, Kind};
 use crate::summary::Summary;
-use crate::summary::document::Second;
+use crate::summary::document::{Outage, Second};
 
 /// A picture has room for about this many points.
 const MOST: usize = 240;
@@ -45,9 +45,30 @@ pub(super) fn bins(summary: &Summary) -> Vec<Bin> {
     seconds.chunks(seconds.len().div_ceil(MOST).max(1)).filter_map(bin).collect()
 }
 
+/// A line through samples of the server. It breaks where nobody saw anything: where a sample is missing, and between
+/// the two around an outage.
+pub(super) fn sampled(points: Vec<(f64, Option<f64>)>, outages: &[Outage]) -> Vec<(f64, Option<f64>)> {
+    let mut usual: Vec<f64> = points.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    usual.sort_by(f64::total_cmp);
+    let usual = usual.get(usual.len() / 2).copied().unwrap_or(1.0);
+    let was_away = |from: f64, to: f64| {
+        outages.iter().any(|outage| outage.from_s < to && outage.to_s.is_none_or(|end| end > from))
+    };
+    let mut with_gaps: Vec<(f64, Option<f64>)> = Vec::with_capacity(points.len());
+    for point in points {
+        if let Some(&(before, _)) = with_gaps.last()
+            && (point.0 - before > usual * 1.6 || was_away(before, point.0))
+        {
+            with_gaps.push((before, None));
+        }
+        with_gaps.push(point);
+    }
+    thinned(&with_gaps)
+}
+
 /// As many of `points` as a picture can show: of each group the highest, or a gap where the group has one; the last
 /// point stays what it is.
-pub(super) fn thinned(points: &[(f64, Option<f64>)]) -> Vec<(f64, Option<f64>)> {
+fn thinned(points: &[(f64, Option<f64>)]) -> Vec<(f64, Option<f64>)> {
     let width = points.len().div_ceil(MOST).max(1);
     if width == 1 {
         return points.to_vec();
@@ -79,6 +100,25 @@ fn bin(seconds: &[Second]) -> Option<Bin> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_samples_breaks_where_nobody_saw_anything() {
+        let outage = |from_s, to_s| Outage { from_s, to_s, requests: 9 };
+        let samples = |seconds: &[u32]| -> Vec<(f64, Option<f64>)> {
+            seconds.iter().map(|&second| (f64::from(second), Some(5.0))).collect()
+        };
+        let gaps = |seconds: &[u32], outages: &[Outage]| -> Vec<f64> {
+            let line = sampled(samples(seconds), outages);
+            line.iter().filter(|point| point.1.is_none()).map(|point| point.0).collect()
+        };
+        let every = [0, 1, 2, 3, 4, 5, 6];
+        assert_eq!(gaps(&every, &[]), [0.0; 0]);
+        assert_eq!(gaps(&[0, 1, 2, 5, 6], &[]), [2.0], "samples are missing");
+        assert_eq!(gaps(&every, &[outage(2.2, Some(2.5))]), [2.0], "shorter than a sample");
+        assert_eq!(gaps(&every, &[outage(2.0, Some(4.0))]), [2.0, 3.0]);
+        assert_eq!(gaps(&[0, 1, 4, 5, 6], &[outage(1.5, Some(3.5))]), [1.0], "one gap for both reasons");
+        assert_eq!(gaps(&every, &[outage(5.5, None)]), [5.0], "it never came back");
+    }
 
     #[test]
     fn a_long_line_keeps_its_peaks_gaps_and_end() {

@@ -1,6 +1,6 @@
 //! Which charts a run has.
 
-use super::bins::{Bin, thinned};
+use super::bins::{Bin, sampled};
 use super::chart::{Axis, Chart, Series, Shape, Width};
 use super::scale::{Scale, time_step};
 use super::stock;
@@ -170,7 +170,7 @@ impl Time<'_> {
     }
 
     fn stock(&self) -> Option<Panel> {
-        let picture = stock::picture(&self.summary.stock)?;
+        let picture = stock::picture(&self.summary.stock, &self.summary.outages)?;
         let chart = self.chart("Stock", picture.description, Axis::count(picture.highest), picture.series);
         Some(Panel { heading: "Stock", note: picture.note, chart, width: Width::Half })
     }
@@ -191,7 +191,7 @@ impl Time<'_> {
             let series = vec![Series {
                 name: String::new(),
                 class: "c1",
-                shape: Shape::Line(thinned(&with_gaps(points))),
+                shape: Shape::Line(sampled(points, &self.summary.outages)),
             }];
             let y = axis(highest);
             let top = (y.ticks)(Scale::Linear { low: highest, high: highest + 1e-9 }, 1.0);
@@ -251,23 +251,6 @@ fn percentiles(latencies: &Latencies, nines: f64) -> Vec<(f64, Option<f64>)> {
         (place, Some(latencies.value_at_quantile(1.0 - 10_f64.powf(-place)) as f64))
     };
     (0..=120).map(|number| at(f64::from(number) / 120.0)).collect()
-}
-
-/// A sample that was not taken, because the server was down, is a gap and not a straight line.
-fn with_gaps(points: Vec<(f64, Option<f64>)>) -> Vec<(f64, Option<f64>)> {
-    let mut usual: Vec<f64> = points.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    usual.sort_by(f64::total_cmp);
-    let usual = usual.get(usual.len() / 2).copied().unwrap_or(1.0);
-    let mut with_gaps: Vec<(f64, Option<f64>)> = Vec::with_capacity(points.len());
-    for point in points {
-        if let Some(&(before, _)) = with_gaps.last()
-            && point.0 - before > usual * 1.6
-        {
-            with_gaps.push((before, None));
-        }
-        with_gaps.push(point);
-    }
-    with_gaps
 }
 
 impl Axis {

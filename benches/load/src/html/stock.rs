@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::bins::thinned;
+use super::bins::sampled;
 use super::chart::{Series, Shape};
 use super::panels::{LINES, MOST_LINES};
-use crate::summary::document::Stock;
+use crate::summary::document::{Outage, Stock};
 use crate::summary::figures::grouped;
 
 /// Stock that keeps this share of itself would be a straight line at the top; what is gone is shown instead.
@@ -25,8 +25,8 @@ struct Line<'a> {
     samples: Vec<&'a Stock>,
 }
 
-/// The skus with the most stock, each a line; `None` without samples.
-pub(super) fn picture(stock: &[Stock]) -> Option<Picture> {
+/// The skus with the most stock, each a line that breaks at `outages`; `None` without samples.
+pub(super) fn picture(stock: &[Stock], outages: &[Outage]) -> Option<Picture> {
     let mut skus: BTreeMap<&str, Vec<&Stock>> = BTreeMap::new();
     for sample in stock {
         skus.entry(&sample.sku).or_default().push(sample);
@@ -43,9 +43,8 @@ pub(super) fn picture(stock: &[Stock]) -> Option<Picture> {
     };
     let highest = lines.iter().flat_map(|line| line.samples.iter().map(|sample| figure(line, sample)));
     let series = lines.iter().zip(LINES).map(|(line, class)| {
-        let points: Vec<_> =
-            line.samples.iter().map(|sample| (sample.second, Some(figure(line, sample)))).collect();
-        Series { name: line.sku.to_owned(), class, shape: Shape::Line(thinned(&points)) }
+        let points = line.samples.iter().map(|sample| (sample.second, Some(figure(line, sample))));
+        Series { name: line.sku.to_owned(), class, shape: Shape::Line(sampled(points.collect(), outages)) }
     });
     let what =
         if gone { "units gone, of stock that hardly changes" } else { "units that could still be bought" };
@@ -90,7 +89,7 @@ mod tests {
     #[test]
     fn falling_stock_is_shown_as_it_is() {
         let stock = [samples("A", &[10, 4, 0]), samples("B", &[90, 90, 80])].concat();
-        let picture = picture(&stock).unwrap();
+        let picture = picture(&stock, &[]).unwrap();
         let names: Vec<&str> = picture.series.iter().map(|series| series.name.as_str()).collect();
         assert_eq!(names, ["B", "A"], "the largest first");
         assert_eq!((picture.highest, picture.note.as_str()), (90.0, "units that could still be bought"));
@@ -101,13 +100,13 @@ mod tests {
     fn of_stock_without_end_what_is_gone_is_shown() {
         let stock: Vec<Stock> =
             (0..8).flat_map(|number| samples(&number.to_string(), &[1_000_000, 999_990, 999_700])).collect();
-        let picture = picture(&stock).unwrap();
+        let picture = picture(&stock, &[]).unwrap();
         assert_eq!((picture.highest, picture.series.len()), (300.0, 6));
         assert_eq!(picture.note, "units gone, of stock that hardly changes, 6 of 8 skus");
     }
 
     #[test]
     fn no_samples_no_picture() {
-        assert!(picture(&[]).is_none());
+        assert!(picture(&[], &[]).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! The audit of a run: it says how far it is, and ends when its user says so.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -12,9 +12,8 @@ use super::prepared::{Plan, PrepareError};
 use crate::audit::Auditor;
 use crate::record::Recorded;
 use crate::scenario::{Scenario, model};
-use crate::summary::Summary;
-use crate::summary::document::{Audit, AuditState, PartLedger};
-use crate::verify::{Books, Ended, Far, Known, Notes, Obstacle, Scope, StepsAudit, Whole, anomalies};
+use crate::summary::document::{Audit, PartLedger};
+use crate::verify::{Books, Ended, Far, Notes, Obstacle, Scope, StepsAudit, anomalies};
 
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
@@ -29,7 +28,7 @@ pub(super) struct Loaded<'a> {
 
 /// Who hears how an audit goes, and says when it is enough.
 pub(super) struct Attendant<P> {
-    far: Far,
+    pub(super) far: Far,
     stop: watch::Receiver<Stop>,
     progress: P,
 }
@@ -40,7 +39,7 @@ impl<P: FnMut(&Progress)> Attendant<P> {
     }
 
     /// Waits for an audit, and says how far it is. A user who let the load come to its end lets the audit, too.
-    async fn attend(&mut self, audit: impl Future<Output = Result<(), Obstacle>>) -> Ended {
+    pub(super) async fn attend(&mut self, audit: impl Future<Output = Result<(), Obstacle>>) -> Ended {
         let known = *self.stop.borrow();
         if known == Stop::Now {
             return Ended::CutShort;
@@ -85,49 +84,9 @@ impl Loaded<'_> {
                 let mut audit = StepsAudit::new(self.scenario, steps, globals, notes, scope, far)?;
                 audit.tally(self.recorded);
                 let ended = attendant.attend(audit.settle(caller, *patience)).await;
-                Ok((audit.verdict(&ended), None))
+                let ledger = if scope == Scope::Part { audit.ledger(*patience) } else { None };
+                Ok((audit.verdict(&ended), ledger))
             }
         }
     }
-}
-
-/// Audits the books of a run whose parts were merged: what none of them could judge alone. A run without such parts
-/// stays as it is.
-pub async fn audit_whole(
-    mut summary: Summary,
-    auditor: Auditor,
-    stop: watch::Receiver<Stop>,
-    progress: impl FnMut(&Progress),
-) -> Summary {
-    let Some(ledger) = summary.ledger.take() else { return summary };
-    let patience = Duration::try_from_secs_f64(ledger.patience_s).unwrap_or_default();
-    let mut attendant = Attendant::new(stop, progress);
-    let known = Known::of(ledger.clone(), !summary.run.parts.missing().is_empty());
-    let mut whole = Whole::new(auditor, known, Instant::now() + patience, attendant.far.clone());
-    let ended = attendant.attend(whole.settle(patience)).await;
-    let mut audit = summary.audit.clone();
-    match ended {
-        Ended::Judged => {
-            for own in whole.checks() {
-                match audit.checks.iter_mut().find(|check| check.name == own.name) {
-                    Some(check) => *check = own,
-                    None => audit.checks.push(own),
-                }
-            }
-            // What kept a part from judging what it knows is not made up for.
-            if audit.state == AuditState::Part {
-                (audit.state, audit.reason) = (AuditState::Made, None);
-            }
-        }
-        Ended::CutShort => {
-            let at = *attendant.far.borrow();
-            (audit.state, audit.reason) = (AuditState::CutShort, Some(format!("by the user, at {at}")));
-            summary.ledger = Some(ledger);
-        }
-        Ended::Obstacle(why) => {
-            (audit.state, audit.reason) = (AuditState::NotMade, Some(why));
-            summary.ledger = Some(ledger);
-        }
-    }
-    summary.audited(audit)
 }

@@ -224,14 +224,17 @@ impl Connection {
         self.input.get(answer.body.clone()).unwrap_or_default()
     }
 
-    /// A header of an answer that was read here last, by its name in lower case.
+    /// A header of an answer that was read here last, by its name.
     pub(crate) fn header_of(&self, answer: &Answer, name: &str) -> Option<&str> {
+        // The head was found right when it came, so that its lines need no reader of HTTP.
         let head = self.input.get(answer.head.clone())?;
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
-        let mut parsed = httparse::Response::new(&mut headers);
-        parsed.parse(head).ok()?;
-        let header = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(header.value).ok()
+        fn value<'h>(line: &'h [u8], name: &str) -> Option<&'h [u8]> {
+            let (own, value) = line.split_at_checked(name.len())?;
+            let is_it = own.eq_ignore_ascii_case(name.as_bytes());
+            value.strip_prefix(b":").filter(|_| is_it)
+        }
+        let found = head.split(|byte| *byte == b'\n').skip(1).find_map(|line| value(line, name))?;
+        std::str::from_utf8(found.trim_ascii()).ok()
     }
 }
 

@@ -255,15 +255,16 @@ async fn all_ready(mut news: mpsc::Receiver<News>, count: usize) -> Result<mpsc:
     Ok(news)
 }
 
-/// Second zero by both clocks.
+/// Second zero by both clocks: the given one, or soon.
+///
+/// # Errors
+/// If the moment has passed.
 #[expect(clippy::disallowed_methods, reason = "several generators agree on a moment of the day")]
-fn moment(start_at: Option<SystemTime>) -> Result<(Instant, SystemTime), RunError> {
+pub(super) fn moment(start_at: Option<SystemTime>) -> Result<(Instant, SystemTime), RunError> {
     let (now, day) = (Instant::now(), SystemTime::now());
     let Some(at) = start_at else { return Ok((now + RUN_UP, day + RUN_UP)) };
-    match at.duration_since(day) {
-        Ok(left) => Ok((now + left, at)),
-        Err(past) => Err(RunError::TooLate(past.duration())),
-    }
+    let left = at.duration_since(day).map_err(|_| RunError::TooLate { at, now: day })?;
+    Ok((now + left, at))
 }
 
 /// Starts to look at the stock and at the server's metrics, as the scenario says. One generator of several does.

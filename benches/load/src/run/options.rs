@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use humantime::format_rfc3339_millis;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -85,8 +86,16 @@ pub enum RunError {
         source: io::Error,
     },
     /// The moment has passed.
-    #[error("--start-at: that was {0:.1?} ago; everything must be ready before it")]
-    TooLate(Duration),
+    #[error(
+        "--start-at {}: that has passed, now it is {}; set-up and connections must be ready before it",
+        format_rfc3339_millis(*.at), format_rfc3339_millis(*.now)
+    )]
+    TooLate {
+        /// The moment.
+        at: SystemTime,
+        /// When that was found.
+        now: SystemTime,
+    },
     /// Its user ended it.
     #[error("ended before the load began")]
     Stopped,

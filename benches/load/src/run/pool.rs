@@ -53,7 +53,8 @@ impl Pool {
         let place = self.places.acquire().await.map_err(|_| Broken::Connect(io::ErrorKind::Other.into()))?;
         let connection = match self.idle_one() {
             Some(connection) => connection,
-            None => self.open().await?,
+            // In a box: a handshake is large, and every flow would be as large with it.
+            None => Box::pin(self.open()).await?,
         };
         Ok(Lease { pool: self, connection, keeps: false, _place: place })
     }

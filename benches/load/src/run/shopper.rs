@@ -136,7 +136,7 @@ impl Shop {
             let last = tries == most;
             let sent = match step.step.copies {
                 1 => self.send(step, basket, start, last).await,
-                _ => self.send_copies(step, basket, start, last).await,
+                _ => Box::pin(self.send_copies(step, basket, start, last)).await,
             };
             if last || !sent.again {
                 return sent;

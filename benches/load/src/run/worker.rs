@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, LocalSet, yield_now};
+use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{MissedTickBehavior, interval_at, timeout, timeout_at};
 
 use super::alarm::Alarm;
 use super::arrivals::Starts;
+use super::crew::Crew;
 use super::pool::Pool;
 use super::prepared::Plan;
 use super::shopper::Shop;
@@ -102,15 +103,15 @@ pub(super) struct Ended {
 pub(super) fn work(orders: Orders) {
     let news = orders.news.clone();
     let ended = match runtime() {
-        Ok(runtime) => LocalSet::new().block_on(&runtime, Worker::new(orders).run()),
+        Ok(runtime) => runtime.block_on(Worker::new(orders).run()),
         Err(error) => Ended::failed(format!("cannot start a runtime: {error}")),
     };
     // The leader waits for this; if it is gone, so is the run.
     let _gone = news.blocking_send(News::Ended(Box::new(ended)));
 }
 
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
 impl Ended {
@@ -122,13 +123,14 @@ impl Ended {
 
 struct Worker {
     orders: Orders,
-    flows: JoinSet<Instant>,
+    /// The tasks that run flows.
+    tasks: JoinSet<()>,
     failures: Vec<String>,
 }
 
 impl Worker {
     fn new(orders: Orders) -> Self {
-        Self { orders, flows: JoinSet::new(), failures: Vec::new() }
+        Self { orders, tasks: JoinSet::new(), failures: Vec::new() }
     }
 
     async fn run(mut self) -> Ended {
@@ -152,9 +154,11 @@ impl Worker {
         clerk.spawn_local(hand_over);
 
         let cpu = thread_time();
-        self.load(&shop, epoch).await;
+        let crew = Crew::new(Rc::clone(&shop));
+        self.load(&shop, &crew, epoch).await;
+        crew.close();
         let (cpu, wall) = (thread_time().saturating_sub(cpu), epoch.elapsed());
-        let unfinished = self.drain().await;
+        let unfinished = self.drain(&crew).await;
         clerk.shutdown().await;
         let last = shop.hand_over(Recorder::new(steps, clock));
         let _gone = self.tell(News::Recorded(self.orders.index, Box::new(last))).await;
@@ -180,7 +184,7 @@ impl Worker {
         }
     }
 
-    async fn load(&mut self, shop: &Rc<Shop>, epoch: Instant) {
+    async fn load(&mut self, shop: &Rc<Shop>, crew: &Crew, epoch: Instant) {
         let mut phase = self.orders.phase.clone();
         let load = self.orders.load.clone();
         let stopped = async move {
@@ -193,9 +197,9 @@ impl Worker {
                     let warm_up = curve.points().first().map_or(0.0, |point| point.rate);
                     let warm = Curve::flat(warm_up, load.warm_up);
                     if let (Ok(warm), false) = (warm, load.warm_up.is_zero()) {
-                        self.open_loop(shop, &warm, *arrivals, epoch, WARM_UP).await?;
+                        self.open_loop(crew, &warm, *arrivals, epoch, WARM_UP).await?;
                     }
-                    self.open_loop(shop, curve, *arrivals, epoch + load.warm_up, 0).await
+                    self.open_loop(crew, curve, *arrivals, epoch + load.warm_up, 0).await
                 }
                 Shape::Closed { flows, .. } => {
                     let end = self.planned_end(epoch);
@@ -216,7 +220,7 @@ impl Worker {
     /// Starts flows when they are due, whatever became of those before. `numbers` sets the flows of a warm-up apart.
     async fn open_loop(
         &mut self,
-        shop: &Rc<Shop>,
+        crew: &Crew,
         curve: &Curve,
         arrivals: Arrivals,
         begin: Instant,
@@ -236,8 +240,7 @@ impl Worker {
                 yield_now().await;
             }
             in_a_row += 1;
-            self.flows.spawn_local(Rc::clone(shop).flow(number | numbers, due));
-            self.reap();
+            crew.start(number | numbers, due, &mut self.tasks);
         }
         alarm.until(begin + curve.duration(), Duration::ZERO).await
     }
@@ -255,7 +258,7 @@ impl Worker {
             let (shop, begun, mut phase) =
                 (Rc::clone(shop), Arc::clone(&self.orders.begun), self.orders.phase.clone());
             let part = self.orders.part;
-            self.flows.spawn_local(async move {
+            self.tasks.spawn_local(async move {
                 let mut at = epoch;
                 while at < end && matches!(*phase.borrow_and_update(), Phase::Started(_)) {
                     let number = begun.fetch_add(1, Ordering::Relaxed);
@@ -269,27 +272,19 @@ impl Worker {
                     }
                     at = Instant::now();
                 }
-                at
             });
         }
         // The last flow of a client may take as long as `drain` says, as in an open loop.
         let all_ended = async {
-            while let Some(ended) = self.flows.join_next().await {
-                self.note(ended.map(drop));
+            while let Some(ended) = self.tasks.join_next().await {
+                self.note(ended);
             }
         };
         let _ended_or_not = timeout_at(end.into(), all_ended).await;
         Ok(())
     }
 
-    /// Takes note of flows that have ended.
-    fn reap(&mut self) {
-        while let Some(ended) = self.flows.try_join_next() {
-            self.note(ended.map(drop));
-        }
-    }
-
-    fn note(&mut self, ended: Result<(), tokio::task::JoinError>) {
+    fn note(&mut self, ended: Result<(), JoinError>) {
         if let Err(error) = ended
             && error.is_panic()
         {
@@ -298,20 +293,24 @@ impl Worker {
     }
 
     /// Waits for the flows under way, as long as they may take. Returns how many had not ended by then.
-    async fn drain(&mut self) -> usize {
+    async fn drain(&mut self, crew: &Crew) -> usize {
         let patience = self.orders.load.drain;
         let mut phase = self.orders.phase.clone();
         let all = async {
-            while let Some(ended) = self.flows.join_next().await {
-                self.note(ended.map(drop));
+            while let Some(ended) = self.tasks.join_next().await {
+                self.note(ended);
             }
         };
         tokio::select! {
             _over = timeout(patience, all) => {}
             _left = phase.wait_for(|phase| *phase == Phase::Left) => {}
         }
-        let unfinished = self.flows.len();
-        self.flows.shutdown().await;
+        let unfinished = match self.orders.load.shape {
+            // A task may be told that there is nothing more to do, and not have come to it.
+            Shape::Open { .. } => crew.under_way(),
+            Shape::Closed { .. } => self.tasks.len(),
+        };
+        self.tasks.shutdown().await;
         unfinished
     }
 }

@@ -95,7 +95,7 @@ fn build(
         records: matches!(&file.audit, Some(audit) if matches!(audit.kind.get_ref(), raw::AuditKind::Relampago)),
     };
     let mut steps = Steps { names: &mut names, faults, defaults: &defaults };
-    let setup = file.setup.iter().filter_map(|step| steps.step(step, Scope::SetUp)).collect();
+    let setup = file.setup.iter().map(|step| steps.step(step, Scope::SetUp)).collect();
     steps.names.generators(&file.generate, steps.faults);
     let flows: Vec<Flow> =
         file.flows.get_ref().iter().filter_map(|written| flow(written, &mut steps)).collect();
@@ -123,6 +123,7 @@ fn build(
         names: names.into_list(),
         code,
         replayed,
+        file_hash: hash.clone(),
         hash,
         setup,
         flows,
@@ -151,8 +152,7 @@ fn conditions(written: &[raw::Text], flows: &[Flow], faults: &mut Faults<'_>) ->
 
 fn flow(written: &raw::Flow, steps: &mut Steps<'_, '_>) -> Option<Flow> {
     steps.names.enter_flow();
-    let built: Vec<_> =
-        written.steps.get_ref().iter().filter_map(|step| steps.step(step, Scope::Flow)).collect();
+    let built: Vec<_> = written.steps.get_ref().iter().map(|step| steps.step(step, Scope::Flow)).collect();
     if written.steps.get_ref().is_empty() {
         steps.faults.add(written.steps.span(), "a flow has at least one step");
         return None;
@@ -165,7 +165,7 @@ fn flow(written: &raw::Flow, steps: &mut Steps<'_, '_>) -> Option<Flow> {
 }
 
 fn watched(written: &raw::Stock, steps: &mut Steps<'_, '_>) -> Option<StockWatch> {
-    let step = steps.read(&written.request, written.identity.as_ref(), written.repeat.as_ref())?;
+    let step = steps.read(&written.request, written.identity.as_ref(), written.repeat.as_ref());
     let sku = steps.template(&written.name, Escape::Raw, Scope::Watch)?;
     let every = written.every.as_ref().map(|text| some_time(text, SHORTEST_WATCH, steps.faults));
     Some(StockWatch {
@@ -178,13 +178,13 @@ fn watched(written: &raw::Stock, steps: &mut Steps<'_, '_>) -> Option<StockWatch
 
 fn published(written: &raw::Server, steps: &mut Steps<'_, '_>) -> ServerWatch {
     let version = written.version.as_ref().and_then(|version| {
-        let step = steps.read(&version.request, None, None)?;
+        let step = steps.read(&version.request, None, None);
         Some((step, in_body(&version.at, steps.faults)?))
     });
     let metrics = written.metrics.as_ref();
     ServerWatch {
         version,
-        metrics: metrics.and_then(|text| steps.read(text, written.identity.as_ref(), None)),
+        metrics: metrics.map(|text| steps.read(text, written.identity.as_ref(), None)),
         batch_size: written.batch_size.clone(),
         fsync_seconds: written.fsync_seconds.clone(),
         queue_depth: written.queue_depth.clone(),
@@ -215,7 +215,7 @@ fn audited(written: &raw::Audit, flows: &[Flow], steps: &mut Steps<'_, '_>) -> A
                 steps.faults.add(written.kind.span(), "an audit of kind `steps` has at least one step");
             }
             steps.names.enter_audit(flows);
-            let built = written.steps.iter().filter_map(|step| steps.step(step, Scope::Audit)).collect();
+            let built = written.steps.iter().map(|step| steps.step(step, Scope::Audit)).collect();
             Audit::Steps { steps: built, patience }
         }
     }

@@ -25,6 +25,8 @@ pub struct Scenario {
     pub replayed: Option<Place>,
     /// A digest of the text it was read from, and of what was changed in it.
     pub hash: String,
+    /// The same before its load was scaled: of the text, and of what its variables were set to.
+    pub file_hash: String,
     /// What is done once, before the load.
     pub setup: Vec<Step>,
     /// What people do; each start draws one by weight.
@@ -162,10 +164,15 @@ pub struct Step {
 }
 
 impl Step {
-    /// All values that it needs.
+    /// All values that it needs to be sent.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
         let headers = self.headers.iter().flat_map(|(_, value)| value.slots());
         self.path.slots().chain(headers).chain(self.body.iter().flat_map(Template::slots))
+    }
+
+    /// All values that its answer is compared with.
+    pub fn checked_slots(&self) -> impl Iterator<Item = Slot> {
+        self.checks.iter().flat_map(Check::slots)
     }
 }
 
@@ -178,6 +185,22 @@ pub struct Check {
     pub subject: Subject,
     /// What it must be.
     pub test: Test,
+}
+
+impl Check {
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        let summed = match &self.subject {
+            Subject::Sum(parts) => parts.as_slice(),
+            Subject::Place(_) => &[],
+        };
+        let compared = match &self.test {
+            Test::Equals(text) | Test::Contains(text) | Test::AtLeast(text) | Test::AtMost(text) => {
+                Some(text)
+            }
+            Test::Exists(_) => None,
+        };
+        summed.iter().chain(compared).flat_map(Template::slots)
+    }
 }
 
 /// What a check looks at.

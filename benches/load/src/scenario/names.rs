@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
 use toml::{Spanned, Value};
 
 use super::fault::Faults;
 use super::generator::{Generator, MOST_ITEMS, Zipf};
 use super::model::{Builtin, Flow, Name, Origin};
 use super::raw;
-use super::template::Slot;
+use super::template::{Lookup, Slot};
 
 const BUILTINS: [(&str, Builtin); 4] =
     [("run", Builtin::Run), ("seed", Builtin::Seed), ("api_key", Builtin::ApiKey), ("index", Builtin::Index)];
@@ -55,8 +56,8 @@ impl Names {
                 Some(text) => Ok(text),
                 None => scalar(value.get_ref()),
             };
-            // A value that is wrong has its name all the same: who uses it is not to blame.
-            let text = faults.note(value.span(), text).unwrap_or_default();
+            // A value that is wrong has its name all the same, and fits everywhere: who uses it is not to blame.
+            let text = faults.note(value.span(), text).unwrap_or_else(|| "0".to_owned());
             names.declare(name, Origin::Constant(text), value, faults);
         }
         // Generators that choose from what the set-up collects are read after it.
@@ -223,8 +224,37 @@ impl Names {
         format!("no value is called `{name}`; there are {}", known.join(", "))
     }
 
+    /// What a value is that cannot be written as JSON of its own; none if it can, or nobody knows yet.
+    pub(super) fn no_json(&self, slot: Slot) -> Option<String> {
+        let name = self.list.get(usize::from(slot.0))?;
+        let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+        let what = match &name.origin {
+            Origin::Constant(text) if !is_json(text) => format!("`{text}`"),
+            Origin::Drawn(Generator::Choice { among }) => {
+                format!("`{}` at times", among.iter().find(|(text, _)| !is_json(text))?.0)
+            }
+            Origin::Drawn(Generator::Uuid(_)) => "a UUID".to_owned(),
+            Origin::Builtin(Builtin::Run) => "a name".to_owned(),
+            _ => return None,
+        };
+        let name = &name.name;
+        Some(format!(
+            "`{{{{{name}:json}}}}` stands for a number or other JSON, and `{name}` is {what}; a text is `{{{{{name}}}}}`"
+        ))
+    }
+
     pub(super) fn into_list(self) -> Vec<Name> {
         self.list
+    }
+}
+
+/// What is known when the file is read.
+impl Lookup for Names {
+    fn value(&self, slot: Slot) -> Option<&[u8]> {
+        match self.origin(slot) {
+            Some(Origin::Constant(text)) => Some(text.as_bytes()),
+            _ => None,
+        }
     }
 }
 

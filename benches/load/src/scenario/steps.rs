@@ -12,6 +12,7 @@ use super::model::{Check, Pause, Retry, Role, Step, Subject, Test};
 use super::names::{Names, Scope};
 use super::raw;
 use super::template::{Escape, Slot, Template};
+use crate::decimal::Decimal;
 
 const MOST_REPETITIONS: u32 = 1_000_000;
 const MOST_COPIES: u8 = 16;
@@ -44,13 +45,14 @@ struct Site<'a> {
 }
 
 impl Steps<'_, '_> {
-    /// A step of a flow, the set-up or the audit.
-    pub(super) fn step(&mut self, written: &raw::Step, scope: Scope) -> Option<Step> {
+    /// A step of a flow, the set-up or the audit. Of one that is wrong there is all that is right, so that others are
+    /// not blamed for it.
+    pub(super) fn step(&mut self, written: &raw::Step, scope: Scope) -> Step {
         self.name_of(&written.name);
         let each = self.each(written, scope);
         let repeat = bounded(written.repeat.as_ref(), MOST_REPETITIONS, "repeat", self.faults);
         let site = Site { scope, repeated: repeat.is_some(), each: &each };
-        let mut step = self.request(&written.request, written.identity.as_ref(), site)?;
+        let mut step = self.request(&written.request, written.identity.as_ref(), site);
         written.name.get_ref().clone_into(&mut step.name);
         self.headers(&written.headers, site, &mut step.headers);
         step.body = self.body(written, site, &mut step.headers);
@@ -76,7 +78,7 @@ impl Steps<'_, '_> {
         step.record = written.record.as_ref().and_then(|role| self.role(role));
         step.keep = self.kept(&written.keep, site);
         step.each = written.each.as_ref().map(|each| each.get_ref().clone());
-        Some(step)
+        step
     }
 
     /// A request that only reads, without anything around it.
@@ -85,11 +87,11 @@ impl Steps<'_, '_> {
         request: &raw::Text,
         identity: Option<&raw::Text>,
         repeat: Option<&Spanned<u32>>,
-    ) -> Option<Step> {
+    ) -> Step {
         let count = bounded(repeat, MOST_REPETITIONS, "repeat", self.faults);
         let site = Site { scope: Scope::Watch, repeated: count.is_some(), each: &[] };
-        let step = self.request(request, identity, site)?;
-        Some(Step { repeat: count.unwrap_or(1), ..step })
+        let step = self.request(request, identity, site);
+        Step { repeat: count.unwrap_or(1), ..step }
     }
 
     /// A text that belongs to no step.
@@ -98,29 +100,19 @@ impl Steps<'_, '_> {
         self.text(text.get_ref(), text.span(), usual, site)
     }
 
-    fn request(&mut self, text: &raw::Text, identity: Option<&raw::Text>, site: Site<'_>) -> Option<Step> {
-        let Some((method, path)) = text.get_ref().split_once(' ').filter(|(method, path)| {
-            METHODS.contains(method) && path.starts_with(['/', '{']) && !path.contains(char::is_control)
-        }) else {
-            let problem = format!(
-                "`{}` is no request; say `POST /orders`, with {}",
-                text.get_ref(),
-                METHODS.join(", ")
-            );
-            self.faults.add(text.span(), problem);
-            return None;
-        };
-        let path = path.trim();
+    fn request(&mut self, text: &raw::Text, identity: Option<&raw::Text>, site: Site<'_>) -> Step {
+        let read = self.faults.note(text.span(), method_and_path(text.get_ref()));
+        let (method, path) = read.unwrap_or(("GET", "/"));
         if let Some(c) = outside_of_values(path).find(|c| !c.is_ascii_graphic() || *c == '#') {
             let encoded: String = c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
             self.faults
                 .add(text.span(), format!("`{c}` cannot stand in the path `{path}`; write it `{encoded}`"));
         }
-        let path = self.text(path, text.span(), Escape::Url, site)?;
+        let path = self.text(path, text.span(), Escape::Url, site).unwrap_or_default();
         let mut headers = Vec::new();
         self.headers(self.defaults.headers, site, &mut headers);
         self.identify(identity, site, &mut headers);
-        Some(Step {
+        Step {
             name: String::new(),
             method: method.to_owned(),
             path,
@@ -141,7 +133,7 @@ impl Steps<'_, '_> {
             record: None,
             keep: Vec::new(),
             each: None,
-        })
+        }
     }
 
     fn text(
@@ -154,6 +146,24 @@ impl Steps<'_, '_> {
         let find = |name: &str| self.names.find(name, site.scope, site.repeated, site.each);
         let read = Template::parse(text, usual, find);
         self.faults.note(span, read)
+    }
+
+    /// A text that is to be a decimal number, as far as that is known when the file is read.
+    fn number(
+        &mut self,
+        what: &str,
+        text: &str,
+        span: &std::ops::Range<usize>,
+        site: Site<'_>,
+    ) -> Option<Template> {
+        let template = self.text(text, span.clone(), Escape::Raw, site)?;
+        let bound = template.bind(self.names).unwrap_or_default();
+        let known = bound.constant().map(String::from_utf8_lossy);
+        if let Some(known) = known.filter(|known| known.parse::<Decimal>().is_err()) {
+            let is = if known == text { String::new() } else { format!(" is `{known}` and") };
+            self.faults.add(span.clone(), format!("`{what}` takes a number, and `{text}`{is} is none"));
+        }
+        Some(template)
     }
 
     fn name_of(&mut self, name: &raw::Text) {
@@ -231,16 +241,22 @@ impl Steps<'_, '_> {
         if !headers.iter().any(|(name, _)| name == "content-type") {
             headers.push(("content-type".to_owned(), Template::plain(kind)));
         }
-        self.text(&text, span, usual, site)
+        let body = self.text(&text, span.clone(), usual, site)?;
+        for slot in body.json_slots() {
+            if let Some(problem) = self.names.no_json(slot) {
+                self.faults.add(span.clone(), problem);
+            }
+        }
+        Some(body)
     }
 
     fn captures(&mut self, written: &raw::Texts, scope: Scope) -> Vec<(Slot, Place)> {
         let mut captures = Vec::new();
         for (name, place) in written {
-            let Some(read) = parsed(place, self.faults) else { continue };
             let slot = self.names.capture(name, scope);
-            if let Some(slot) = self.faults.note(place.span(), slot) {
-                captures.push((slot, read));
+            let slot = self.faults.note(place.span(), slot);
+            if let (Some(slot), Some(place)) = (slot, parsed(place, self.faults)) {
+                captures.push((slot, place));
             }
         }
         captures
@@ -255,7 +271,7 @@ impl Steps<'_, '_> {
                 return None;
             }
             (None, Some(parts)) => {
-                let read = |part: &String| self.text(part, span.clone(), Escape::Raw, site);
+                let read = |part: &String| self.number("sum", part, &span, site);
                 Subject::Sum(parts.iter().map(read).collect::<Option<_>>()?)
             }
             _ => {
@@ -265,14 +281,17 @@ impl Steps<'_, '_> {
         };
         let mut tests = Vec::new();
         let written = [
-            ("=", &check.equals, Test::Equals as fn(Template) -> Test),
-            ("contains", &check.contains, Test::Contains),
-            (">=", &check.at_least, Test::AtLeast),
-            ("<=", &check.at_most, Test::AtMost),
+            ("=", &check.equals, None, Test::Equals as fn(Template) -> Test),
+            ("contains", &check.contains, None, Test::Contains),
+            (">=", &check.at_least, Some("at_least"), Test::AtLeast),
+            ("<=", &check.at_most, Some("at_most"), Test::AtMost),
         ];
-        for (sign, text, make) in written {
+        for (sign, text, number, make) in written {
             if let Some(text) = text {
-                let template = self.text(text, span.clone(), Escape::Raw, site)?;
+                let template = match number {
+                    Some(what) => self.number(what, text, &span, site)?,
+                    None => self.text(text, span.clone(), Escape::Raw, site)?,
+                };
                 tests.push((format!("{sign} {text}"), make(template)));
             }
         }
@@ -360,7 +379,8 @@ impl Steps<'_, '_> {
                     "`{other}` is nothing to record; there are stock, cart, order, payment and cancel"
                 );
                 self.faults.add(written.span(), problem);
-                return None;
+                // The audit is not to miss a step that buys, for it.
+                Role::Order
             }
         };
         Some(role)
@@ -393,6 +413,16 @@ impl Steps<'_, '_> {
             }
         }
     }
+}
+
+/// The two parts of a request as it is written.
+fn method_and_path(text: &str) -> Result<(&str, &str), String> {
+    let parts = text.split_once(' ').filter(|(method, path)| {
+        METHODS.contains(method) && path.starts_with(['/', '{']) && !path.contains(char::is_control)
+    });
+    let (method, path) = parts
+        .ok_or_else(|| format!("`{text}` is no request; say `POST /orders`, with {}", METHODS.join(", ")))?;
+    Ok((method, path.trim()))
 }
 
 /// The letters of a template that are written as they are.

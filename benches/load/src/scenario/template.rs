@@ -13,6 +13,8 @@ pub enum Escape {
     Raw,
     /// As part of a JSON string.
     Json,
+    /// As JSON of its own: a number, a list. It is as it is.
+    Value,
     /// Percent-encoded, every byte that is not unreserved (RFC 3986).
     Url,
     /// As it is, and refused if it would end a line of the head.
@@ -144,9 +146,13 @@ impl Template {
             return Err("`:json` is for values in `json` alone".to_owned());
         }
         match before.strip_suffix('"') {
+            // What we are given was written without spaces.
+            Some(_) if behind.starts_with("\":") => {
+                Err("`:json` stands for a whole value, and this is the name of a field".to_owned())
+            }
             Some(before) if behind.starts_with('"') && !before.ends_with('\\') => {
                 self.push_text(before.as_bytes());
-                self.pieces.push(Piece::Value(slot, Escape::Raw));
+                self.pieces.push(Piece::Value(slot, Escape::Value));
                 Ok(())
             }
             _ => Err("`:json` stands for a whole value: nothing else may be in its string".to_owned()),
@@ -236,6 +242,14 @@ impl Template {
             Piece::Text(_) => None,
         })
     }
+
+    /// Those that stand for JSON of their own.
+    pub fn json_slots(&self) -> impl Iterator<Item = Slot> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Value(slot, Escape::Value) => Some(*slot),
+            _ => None,
+        })
+    }
 }
 
 fn named(form: Option<&str>, usual: Escape) -> Result<Escape, String> {
@@ -252,7 +266,7 @@ fn named(form: Option<&str>, usual: Escape) -> Result<Escape, String> {
 
 fn write(value: &[u8], slot: Slot, escape: Escape, out: &mut Vec<u8>) -> Result<(), RenderError> {
     match escape {
-        Escape::Raw => out.extend_from_slice(value),
+        Escape::Raw | Escape::Value => out.extend_from_slice(value),
         Escape::Json => write_json(value, out),
         Escape::Url => value.iter().for_each(|byte| write_url(*byte, out)),
         Escape::Line | Escape::Target => {
@@ -336,6 +350,11 @@ mod tests {
                 r#"{"x":"n{{a:json}}"}"#,
                 Escape::Json,
                 "`:json` stands for a whole value: nothing else may be in its string",
+            ),
+            (
+                r#"{"{{a:json}}":"x"}"#,
+                Escape::Json,
+                "`:json` stands for a whole value, and this is the name of a field",
             ),
         ] {
             assert_eq!(Template::parse(text, usual, find).unwrap_err(), expected);

@@ -9,7 +9,7 @@ mod cost;
 
 use serde::{Deserialize, Serialize};
 
-pub use audit::{Audit, AuditCheck, AuditState, PartLedger};
+pub use audit::{Audit, AuditCheck, AuditState, PartLedger, StepsLedger};
 pub use cost::{Cost, Lateness, Percentiles};
 
 use super::Exit;

@@ -185,6 +185,7 @@ impl Books {
             orders,
             unanswered: self.unknown.len() as u64,
             patience_s: self.patience.as_secs_f64(),
+            steps: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! An audit by the steps of the file: for a shop with any interface.
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::notes::{Kept, Notes};
@@ -7,18 +8,21 @@ use super::{Ended, Far, Obstacle, Scope, check, told, unjudged};
 use crate::decimal::Decimal;
 use crate::record::{Kind, Recorded, StepId};
 use crate::run::{AuditProgress, CallError, Caller, Globals, PrepareError, Prepared, set_index};
-use crate::scenario::model::{Origin, Scenario, Step};
-use crate::scenario::template::{Slot, Values};
-use crate::summary::document::{Audit, AuditCheck};
+use crate::scenario::model::{Name, Origin, Scenario, Step};
+use crate::scenario::template::{Lookup, Slot, Values};
+use crate::summary::document::{Audit, AuditCheck, PartLedger, StepsLedger};
 
 /// The steps of the audit; each is a check.
 pub(crate) struct StepsAudit<'a> {
     scenario: &'a Scenario,
     notes: &'a Notes,
+    globals: &'a Globals,
     scope: Scope,
     far: Far,
     steps: Vec<Prepared>,
     values: Values,
+    /// What steps capture that are not done.
+    open: HashSet<Slot>,
     /// Of the steps that were done.
     checks: Vec<AuditCheck>,
 }
@@ -27,7 +31,7 @@ impl<'a> StepsAudit<'a> {
     pub(crate) fn new(
         scenario: &'a Scenario,
         steps: &[Step],
-        globals: &Globals,
+        globals: &'a Globals,
         notes: &'a Notes,
         scope: Scope,
         far: Far,
@@ -36,12 +40,38 @@ impl<'a> StepsAudit<'a> {
         let steps = steps.collect::<Result<_, _>>()?;
         let mut values = Values::default();
         values.clear(scenario.names.len());
-        Ok(Self { scenario, notes, scope, far, steps, values, checks: Vec::new() })
+        let (open, checks) = (HashSet::new(), Vec::new());
+        Ok(Self { scenario, notes, globals, scope, far, steps, values, open, checks })
     }
 
-    /// Sets `count.STEP` and `sum.STEP.VALUE`.
+    /// Sets `count.STEP` and `sum.STEP.VALUE` to what this generator did.
     pub(crate) fn tally(&mut self, recorded: &Recorded) {
         tallies(self.scenario, self.notes, recorded, &mut self.values);
+    }
+
+    /// Sets them to what several generators did together.
+    pub(crate) fn tally_of(&mut self, ledger: &StepsLedger) {
+        for (slot, name) in slots(self.scenario) {
+            if let Some(Some(text)) = ledger.tallies.get(&name.name) {
+                self.values.set(slot, text.as_bytes());
+            }
+        }
+    }
+
+    /// What a later audit of the whole needs to know; none if it needs nothing.
+    pub(crate) fn ledger(&self, patience: Duration) -> Option<PartLedger> {
+        let text = |slot| self.values.value(slot).map(|text| String::from_utf8_lossy(text).into_owned());
+        let tallies: BTreeMap<_, _> = slots(self.scenario)
+            .filter(|(_, name)| is_tally(&name.origin))
+            .map(|(slot, name)| (name.name.clone(), text(slot)))
+            .collect();
+        let steps = StepsLedger { file: self.scenario.file_hash.clone(), tallies };
+        let patience_s = patience.as_secs_f64();
+        (!steps.tallies.is_empty()).then(|| PartLedger {
+            patience_s,
+            steps: Some(steps),
+            ..PartLedger::default()
+        })
     }
 
     /// Does the steps one after the other. What is not yet as it should be has until `patience` is over, all of it
@@ -49,7 +79,14 @@ impl<'a> StepsAudit<'a> {
     pub(crate) async fn settle(&mut self, mut caller: Caller, patience: Duration) -> Result<(), Obstacle> {
         let mut left = patience;
         for index in 0..self.steps.len() {
-            let check = self.settle_step(index, &mut caller, &mut left).await?;
+            let prepared = &self.steps[index];
+            let check = match self.why_not(&prepared.step) {
+                Some(why) => {
+                    self.open.extend(prepared.step.captures.iter().map(|(slot, _)| *slot));
+                    unjudged(&prepared.step.name, why)
+                }
+                None => self.settle_step(index, &mut caller, &mut left).await?,
+            };
             self.checks.push(check);
         }
         Ok(())
@@ -63,9 +100,6 @@ impl<'a> StepsAudit<'a> {
     ) -> Result<AuditCheck, Obstacle> {
         let prepared = &self.steps[index];
         let step = &prepared.step;
-        if self.scope == Scope::Part && self.counts_all(step) {
-            return Ok(unjudged(&step.name, "it takes what all generators did, and this is one of several"));
-        }
         let kept = match &step.each {
             Some(of) => self.notes.kept_by(of),
             None => vec![Kept::new()],
@@ -106,13 +140,36 @@ impl<'a> StepsAudit<'a> {
         Ok(check(&step.name, &findings, format!("{done} answers as expected")))
     }
 
-    /// Whether a step needs what all generators did.
-    fn counts_all(&self, step: &Step) -> bool {
-        let is_tally = |slot: Slot| {
-            let name = self.scenario.names.get(usize::from(slot.0));
-            matches!(name.map(|name| &name.origin), Some(Origin::Count(_) | Origin::Sum(..)))
+    /// Why a step of one of several generators, or of all of them together, is not judged.
+    fn why_not(&self, step: &Step) -> Option<&'static str> {
+        let needs = |wanted: &dyn Fn(Slot) -> bool| step.slots().chain(step.checked_slots()).any(wanted);
+        let is = |slot: Slot, of: &dyn Fn(&Origin) -> bool| {
+            self.scenario.names.get(usize::from(slot.0)).is_some_and(|name| of(&name.origin))
         };
-        step.slots().any(is_tally)
+        match self.scope {
+            Scope::Whole => None,
+            Scope::Part if needs(&|slot| is(slot, &is_tally)) => {
+                Some("it takes what all generators did, and this is one of several")
+            }
+            Scope::Merged if step.each.is_some() => {
+                Some("it takes what each generator kept, and no other one knows that")
+            }
+            _ if needs(&|slot| {
+                is(slot, &|origin| matches!(origin, Origin::SetUp)) && !self.is_known(slot)
+            }) =>
+            {
+                Some("it takes what the set-up captured, and the first generator alone knows that")
+            }
+            _ if needs(&|slot| self.open.contains(&slot)) => {
+                Some("it takes what a step before it captures, and that was not done")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the set-up captured a value here.
+    fn is_known(&self, slot: Slot) -> bool {
+        self.globals.values.value(slot).is_some()
     }
 
     /// What was found, however far the audit came.
@@ -133,14 +190,19 @@ pub(crate) fn anomalies(notes: &Notes) -> Option<AuditCheck> {
     (!found.is_empty()).then(|| AuditCheck { name, passed: Some(false), detail: told(&found) })
 }
 
-fn slots(scenario: &Scenario) -> impl Iterator<Item = (Slot, &Origin)> {
-    (0..).map(Slot).zip(scenario.names.iter().map(|name| &name.origin))
+fn slots(scenario: &Scenario) -> impl Iterator<Item = (Slot, &Name)> {
+    (0..).map(Slot).zip(&scenario.names)
+}
+
+/// Whether a value is of all that was done.
+fn is_tally(origin: &Origin) -> bool {
+    matches!(origin, Origin::Count(_) | Origin::Sum(..))
 }
 
 /// `count.STEP` and `sum.STEP.VALUE`.
 fn tallies(scenario: &Scenario, notes: &Notes, recorded: &Recorded, values: &mut Values) {
-    for (slot, origin) in slots(scenario) {
-        let text = match origin {
+    for (slot, name) in slots(scenario) {
+        let text = match &name.origin {
             Origin::Count(step) => successes(recorded, step).to_string(),
             Origin::Sum(step, of) => match sum(notes, step, *of) {
                 Some(sum) => sum.to_string(),

@@ -64,3 +64,15 @@ fn the_last_flows_of_a_closed_loop_are_drained_too() {
     assert_eq!(told.all.rate, 2.0, "{told}");
     assert!(told.run.drain_s < 1.0, "{told}");
 }
+
+#[test]
+fn nothing_is_given_up_that_has_ended() {
+    let server = slow(Duration::from_millis(2));
+    // Forty at once, and then nobody for as long as they may take on a busy machine.
+    let curve = r#"[{ at = "0s", rate = 4000 }, { at = "10ms", rate = 4000 }, { at = "10ms", rate = 0 }, { at = "3s", rate = 0 }]"#;
+    let load = format!("mode = \"open\"\narrivals = \"constant\"\ncurve = {curve}\ndrain = \"0s\"");
+    let (told, _) = run_watched(&scenario(&load), server.address);
+    assert_eq!((told.all.ok, told.all.count), (40, 40), "{told}");
+    let given_up = told.events.iter().find(|event| event.text.contains("given up"));
+    assert!(given_up.is_none(), "{told}");
+}

@@ -74,6 +74,28 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("POST /orders", "GET /{{key:hex}}", "14: `:hex` is no way to write a value; there are `:json`"),
     ("json = { key = \"{{key}}\"", "json = { a = nan", "15: JSON has no number NaN"),
     (
+        "units = 5",
+        "units = \"many\"",
+        "15: `{{units:json}}` stands for a number or other JSON, and `units` is `many`; a text is `{{units}}`",
+    ),
+    (
+        "units = 5",
+        "units = \"5, \\\"x\\\": 1\"",
+        "15: `{{units:json}}` stands for a number or other JSON, and `units` is `5, \"x\": 1`",
+    ),
+    ("{{key}}", "{{key:json}}", "15: `{{key:json}}` stands for a number or other JSON, and `key` is a UUID"),
+    ("{{key}}", "{{run:json}}", "15: `{{run:json}}` stands for a number or other JSON, and `run` is a name"),
+    (
+        "",
+        "checks = [{ at = \"/x\", at_least = \"many\" }]",
+        "16: `at_least` takes a number, and `many` is none",
+    ),
+    (
+        "",
+        "checks = [{ sum = [\"1\", \"{{seed}}\", \"x\"], equals = \"1\" }]",
+        "16: `sum` takes a number, and `x` is none",
+    ),
+    (
         "mode = \"open\"",
         "mode = \"opne\"",
         "17: `mode = \"opne\"`: unknown variant `opne`, expected `open` or `closed`",
@@ -168,6 +190,64 @@ fn each_fault_is_told_once_and_where_it_is() {
         let others = if text.contains("mode = \"closed\"") { 2 } else { 1 };
         assert!(found.len() <= others, "{to}: {found:#?}");
     }
+}
+
+/// A flow of three steps and what refers to the first of them: a capture, a threshold, an audit.
+const SEVERAL: &str = r#"name = "several"
+description = "A step that others need."
+thresholds = ["buy.p99 < 1s"]
+[variables]
+most = 5
+[generate]
+size = { kind = "choice", among = ["1", "2"] }
+[[flows]]
+name = "flow"
+[[flows.steps]]
+name = "buy"
+request = "POST /orders"
+json = { quantity = "{{size:json}}" }
+capture = { order = "/id" }
+record = "order"
+[[flows.steps]]
+name = "look"
+request = "GET /orders/{{order}}"
+checks = [{ at = "/quantity", at_most = "{{most}}" }]
+[load]
+mode = "open"
+rate = 10
+duration = "1s"
+[audit]
+kind = "relampago"
+"#;
+
+#[test]
+fn what_refers_to_a_wrong_step_or_value_is_not_blamed() {
+    assert_eq!(faults(SEVERAL), [""; 0]);
+    for (from, to, expected) in [
+        ("POST /orders", "POST orders", "12: `POST orders` is no request; say `POST /orders`"),
+        ("POST /orders", "POST /{{nothing}}", "12: no value is called `nothing`"),
+        ("\"/id\"", "\"id\"", "14: `id` is no place in an answer"),
+        ("\"order\"", "\"ordr\"", "15: `ordr` is nothing to record"),
+        ("most = 5", "most = []", "5: a variable is a text, a number or a truth value"),
+        ("most = 5", "most = \"five\"", "19: `at_most` takes a number, and `{{most}}` is `five` and is none"),
+        (
+            "\"2\"]",
+            "\"two\"]",
+            "13: `{{size:json}}` stands for a number or other JSON, and `size` is `two` at times",
+        ),
+    ] {
+        let found = faults(&SEVERAL.replacen(from, to, 1));
+        assert_eq!(found.len(), 1, "{to}: {found:#?}");
+        assert!(found[0].starts_with(&format!("shop.toml:{expected}")), "{to}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_variable_is_judged_as_the_command_line_says() {
+    let set = |value: &str| parse("shop.toml", RIGHT, &[("units".to_owned(), value.to_owned())]);
+    assert!(set("7").is_ok() && set("[1, 2]").is_ok() && set("\"many\"").is_ok());
+    let error = set("many").unwrap_err().to_string();
+    assert!(error.contains("and `units` is `many`"), "{error}");
 }
 
 #[test]

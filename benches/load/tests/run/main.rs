@@ -10,6 +10,7 @@ mod running;
 mod scenarios;
 mod secure;
 mod serving;
+mod several;
 #[path = "../shop/mod.rs"]
 mod shop;
 mod stall;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decimal::Decimal;
+
 /// Whether the shop's books balance with what it acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
@@ -55,6 +57,18 @@ pub struct PartLedger {
     pub unanswered: u64,
     /// How long what may lag has time, in seconds.
     pub patience_s: f64,
+    /// What an audit by steps counts; `None` of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<StepsLedger>,
+}
+
+/// What one of several generators did, for an audit by steps of the whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepsLedger {
+    /// A digest of the scenario's text and of what its variables were set to.
+    pub file: String,
+    /// What each `count.STEP` and `sum.STEP.VALUE` of the audit came to, decimal; `None` of what is no number.
+    pub tallies: BTreeMap<String, Option<String>>,
 }
 
 impl Audit {
@@ -78,5 +92,23 @@ impl PartLedger {
         self.orders.extend_from_slice(&other.orders);
         self.unanswered += other.unanswered;
         self.patience_s = self.patience_s.max(other.patience_s);
+        if let (Some(own), Some(other)) = (&mut self.steps, &other.steps) {
+            own.add(other);
+        }
     }
+}
+
+impl StepsLedger {
+    fn add(&mut self, other: &Self) {
+        for (name, own) in &mut self.tallies {
+            let other = other.tallies.get(name).and_then(Option::as_deref);
+            *own = own.as_deref().zip(other).and_then(|(own, other)| sum(own, other));
+        }
+    }
+}
+
+/// The sum of two decimal numbers.
+fn sum(one: &str, other: &str) -> Option<String> {
+    let (one, other): (Decimal, Decimal) = (one.parse().ok()?, other.parse().ok()?);
+    one.checked_add(other).map(|sum| sum.to_string())
 }

@@ -9,8 +9,10 @@ use crate::summary::text::listed;
 /// Why the books of several generators are not judged by adding up what each found.
 const NOT_AS_A_WHOLE: &str = "each part found right what it knows, and nobody looked at the books of the whole: merge with --url and --api-key";
 /// The same of an audit by steps.
-const NEEDS_ALL: &str =
-    "steps of the audit take what all generators did, and none of them knows it: run this scenario on one";
+const STEPS_NEED_ALL: &str = "steps of the audit take what all generators did, and none of them knows it: merge with --url and --scenario";
+/// What a merge cannot make up for.
+const NEEDS_ONE: &str =
+    "steps of the audit take what the first generator alone was told: run this scenario on one";
 
 /// Each generator audits what it knows: a check fails when it failed for one, and passes when it passed for all.
 pub(super) fn merged_audit(parts: &[Summary]) -> Audit {
@@ -18,18 +20,21 @@ pub(super) fn merged_audit(parts: &[Summary]) -> Audit {
         return only.audit.clone();
     }
     let checks = merged_checks(parts);
-    let has_ledger = parts.iter().any(|part| part.ledger.is_some());
+    let ledger = parts.iter().find_map(|part| part.ledger.as_ref());
     let state = match merged_state(parts) {
         // Steps of which each part judged its own leave nothing to the whole.
-        AuditState::Part if !has_ledger && checks.iter().all(|check| check.passed.is_some()) => {
+        AuditState::Part if ledger.is_none() && checks.iter().all(|check| check.passed.is_some()) => {
             AuditState::Made
         }
         state => state,
     };
     let reason = match state {
         AuditState::None | AuditState::Made => None,
-        AuditState::Part if has_ledger => Some(NOT_AS_A_WHOLE.to_owned()),
-        AuditState::Part => Some(NEEDS_ALL.to_owned()),
+        AuditState::Part => Some(match ledger {
+            Some(ledger) if ledger.steps.is_some() => STEPS_NEED_ALL.to_owned(),
+            Some(_) => NOT_AS_A_WHOLE.to_owned(),
+            None => NEEDS_ONE.to_owned(),
+        }),
         AuditState::CutShort | AuditState::NotMade => Some(reasons_of(parts, state)),
     };
     Audit { state, reason, checks }
