@@ -4,6 +4,7 @@
 use std::sync::Weak;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::node::Node;
@@ -30,6 +31,10 @@ const TAIL_EVENTS: u64 = 2_500_000;
 /// What an entity waits for may need so many turns of tasks of the runtime, one behind the other. While all of them
 /// wait long for theirs, to send again what is merely on its way would make all of it longer.
 const TURNS: u32 = 4;
+
+/// So many entities are looked after before whoever else wants a turn has one: tens of thousands may have to leave memory
+/// in one sweep, which takes a core longer than a request should wait.
+const AT_ONCE: usize = 256;
 
 /// Wakes what is due until the node is gone.
 pub(crate) async fn wake(node: Weak<Node>) {
@@ -71,8 +76,15 @@ pub(crate) async fn sweep(node: Weak<Node>, every: Duration) {
         let size: u64 = changed.map(|seen| seen.size as u64).sum();
         let due = node.limits.snapshot_events.max((size / BYTES_AN_EVENT).min(TAIL_EVENTS));
         let bounds = Bounds { still_ms, idle_ms, due };
-        for seen in live {
-            look_after(&seen, bounds, &node);
+        for some in live.chunks(AT_ONCE) {
+            if node.is_stopping() {
+                return;
+            }
+            for seen in some {
+                look_after(seen, bounds, &node);
+            }
+            // What they do now, they do before who came later: let those in between.
+            yield_now().await;
         }
     }
 }
