@@ -1,9 +1,9 @@
 //! The short way of the hot route: a purchase goes from its bytes to the engine, and from the engine's answer to
 //! bytes, in the connection's own task and without a copy on the heap of what the client sent.
 //!
-//! Nothing is refused here that was not asked of the engine: whatever is out of the ordinary, wrong or not here as a
-//! whole is left, with the bytes that were read, to the long way through hyper and the router, which knows what to
-//! make of it. What both do is one code: who calls, what a purchase is, which order a key makes.
+//! Who finds no place is refused here, and nobody else that was not asked of the engine: whatever is out of the
+//! ordinary, wrong or not here as a whole is left, with the bytes that were read, to the long way through hyper and the
+//! router, which knows what to make of it. What both do is one code: who calls, what a purchase is, which order a key makes.
 
 pub(crate) mod head;
 mod writing;

@@ -9,7 +9,7 @@ use crate::template::ID_LENGTH;
 pub struct Answer {
     /// Its HTTP status.
     pub status: u16,
-    /// Whether it refuses for now without saying for how long: a 429 or 503 without `Retry-After`.
+    /// Whether it does not say when to come again: a 429 or 503 without `Retry-After`.
     pub blunt: bool,
     /// Where its body stands; the answer ends with it.
     pub body: Range<usize>,

@@ -15,7 +15,7 @@ pub struct Outcome {
     pub statuses: BTreeMap<u16, u64>,
     /// Units of work that began.
     pub begun: u64,
-    /// Refusals for now that do not say for how long.
+    /// Answers 429 and 503 that do not say when to come again.
     pub blunt: u64,
     /// How long it took.
     pub elapsed: Duration,
@@ -24,7 +24,7 @@ pub struct Outcome {
     latencies: Histogram<u64>,
     /// Of what succeeded, from its sending.
     served: Histogram<u64>,
-    /// The same of what was refused for now.
+    /// The same of answers 429 and 503.
     refused: Histogram<u64>,
 }
 
@@ -78,7 +78,7 @@ impl Outcome {
         self.statuses.get(&status).copied().unwrap_or_default()
     }
 
-    /// Refusals for now.
+    /// Answers 429 and 503, after which one may come again.
     pub fn refused(&self) -> u64 {
         self.with_status(429) + self.with_status(503)
     }
@@ -93,7 +93,7 @@ impl Outcome {
         self.served.value_at_quantile(quantile) as f64 / 1_000.0
     }
 
-    /// The same of refusals for now.
+    /// The same of answers 429 and 503.
     pub fn refused_ms(&self, quantile: f64) -> f64 {
         self.refused.value_at_quantile(quantile) as f64 / 1_000.0
     }
