@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::address::Id;
+use crate::catalogue::Card;
 use crate::entity::Context;
 use crate::money::{self, Currency};
 
@@ -86,58 +88,112 @@ pub enum LineError {
     },
 }
 
+fn card_of(wanted: &Wanted, cx: &Context<'_>) -> Option<Arc<Card>> {
+    match &wanted.product {
+        ProductRef::Id(id) => cx.card_of_product(*id),
+        ProductRef::Sku(sku) => cx.card_of_sku(sku),
+    }
+}
+
 /// The line that `wanted` stands for today, and its currency.
 ///
 /// # Errors
 /// [`LineError::UnknownProduct`] with `index`, if nothing such is on sale.
 pub fn resolve(wanted: &Wanted, index: usize, cx: &Context<'_>) -> Result<(Line, Currency), LineError> {
-    let card = match &wanted.product {
-        ProductRef::Id(id) => cx.card_of_product(*id),
-        ProductRef::Sku(sku) => cx.card_of_sku(sku),
-    };
-    let card = card.filter(|card| card.active).ok_or(LineError::UnknownProduct { index })?;
-    let line = Line {
+    let card = on_sale(card_of(wanted, cx), index)?;
+    Ok((line_of(&card, wanted.quantity), card.currency))
+}
+
+fn on_sale(card: Option<Arc<Card>>, index: usize) -> Result<Arc<Card>, LineError> {
+    card.filter(|card| card.active).ok_or(LineError::UnknownProduct { index })
+}
+
+fn line_of(card: &Card, quantity: u32) -> Line {
+    Line {
         product: card.product,
         sku: Arc::clone(&card.sku),
         name: Arc::clone(&card.name),
-        quantity: wanted.quantity,
+        quantity,
         price: card.price,
-    };
-    Ok((line, card.currency))
+    }
 }
 
-/// Resolves wanted lines, merging those of one sku; gives the lines and their one currency.
+/// What a purchase wants, as it stands in the catalogue.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Those of one sku merged.
+    pub lines: Vec<Line>,
+    /// Of all lines.
+    pub currency: Currency,
+    /// Of each line.
+    cards: Cards,
+}
+
+type Cards = SmallVec<[Arc<Card>; 1]>;
+
+impl Resolved {
+    /// As [`shortages`].
+    #[must_use]
+    pub fn shortages(&self, cx: &Context<'_>) -> Vec<Shortage> {
+        let lines = self.lines.iter().zip(&self.cards);
+        lines.filter_map(|(line, card)| shortage(line, card, cx)).collect()
+    }
+
+    fn add(&mut self, card: Arc<Card>, quantity: u32) -> Result<(), LineError> {
+        let known = self.lines.iter().position(|known| known.sku == card.sku);
+        let before = known.map_or(0, |index| self.lines[index].quantity);
+        let quantity = before.saturating_add(quantity);
+        if quantity > MAX_QUANTITY {
+            return Err(LineError::TooMany { sku: Arc::clone(&card.sku) });
+        }
+        match known {
+            Some(index) => self.lines[index].quantity = quantity,
+            None if self.lines.len() == MAX_LINES => return Err(LineError::TooManyLines),
+            None => {
+                self.lines.push(line_of(&card, quantity));
+                self.cards.push(card);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Resolves wanted lines, merging those of one sku.
 ///
 /// # Errors
 /// As [`LineError`] says.
-pub fn resolve_all(wanted: &[Wanted], cx: &Context<'_>) -> Result<(Vec<Line>, Currency), LineError> {
-    let mut lines: Vec<Line> = Vec::with_capacity(wanted.len());
-    let mut currency = None;
-    for (index, item) in wanted.iter().enumerate() {
-        let (line, of_line) = resolve(item, index, cx)?;
-        let first = *currency.get_or_insert(of_line);
-        if first != of_line {
-            return Err(LineError::MixedCurrency { first, second: of_line });
-        }
-        merge(&mut lines, line)?;
-    }
-    check_total(&lines)?;
-    Ok((lines, currency.unwrap_or(Currency::USD)))
+pub fn resolve_all(wanted: &[Wanted], cx: &Context<'_>) -> Result<Resolved, LineError> {
+    resolve_cards(wanted, wanted.iter().map(|item| card_of(item, cx)))
 }
 
-fn merge(lines: &mut Vec<Line>, line: Line) -> Result<(), LineError> {
-    let known = lines.iter().position(|known| known.sku == line.sku);
-    let before = known.map_or(0, |index| lines[index].quantity);
-    let quantity = before.saturating_add(line.quantity);
-    if quantity > MAX_QUANTITY {
-        return Err(LineError::TooMany { sku: line.sku });
+fn resolve_cards(
+    wanted: &[Wanted],
+    cards: impl Iterator<Item = Option<Arc<Card>>>,
+) -> Result<Resolved, LineError> {
+    let mut resolved =
+        Resolved { lines: Vec::with_capacity(wanted.len()), currency: Currency::USD, cards: Cards::new() };
+    for (index, (item, card)) in wanted.iter().zip(cards).enumerate() {
+        let card = on_sale(card, index)?;
+        if index == 0 {
+            resolved.currency = card.currency;
+        }
+        if resolved.currency != card.currency {
+            return Err(LineError::MixedCurrency { first: resolved.currency, second: card.currency });
+        }
+        resolved.add(card, item.quantity)?;
     }
-    match known {
-        Some(index) => lines[index].quantity = quantity,
-        None if lines.len() == MAX_LINES => return Err(LineError::TooManyLines),
-        None => lines.push(line),
-    }
-    Ok(())
+    check_total(&resolved.lines)?;
+    Ok(resolved)
+}
+
+/// As [`resolve_all`], if a glance shows that of something wanted there is less than is wanted. `None` tells nothing.
+#[must_use]
+pub fn resolve_short(wanted: &[Wanted], cx: &Context<'_>) -> Option<Result<Resolved, LineError>> {
+    let cards: SmallVec<[_; 1]> = wanted.iter().map(|item| card_of(item, cx)).collect();
+    let is_short = |(item, card): (&Wanted, &Option<Arc<Card>>)| {
+        card.as_ref().is_some_and(|card| cx.available(card) < i64::from(item.quantity))
+    };
+    wanted.iter().zip(&cards).any(is_short).then(|| resolve_cards(wanted, cards.into_iter()))
 }
 
 /// Whether the lines have a sum.
@@ -170,11 +226,11 @@ pub struct Shortage {
 /// without asking the stock's owner.
 #[must_use]
 pub fn shortages(lines: &[Line], cx: &Context<'_>) -> Vec<Shortage> {
-    let short = |line: &Line| {
-        let card = cx.card_of_sku(&line.sku)?;
-        let available = cx.available(&card);
-        let short = available < i64::from(line.quantity);
-        short.then(|| Shortage { sku: Arc::clone(&line.sku), requested: line.quantity, available })
-    };
-    lines.iter().filter_map(short).collect()
+    lines.iter().filter_map(|line| shortage(line, &*cx.card_of_sku(&line.sku)?, cx)).collect()
+}
+
+fn shortage(line: &Line, card: &Card, cx: &Context<'_>) -> Option<Shortage> {
+    let available = cx.available(card);
+    let short = available < i64::from(line.quantity);
+    short.then(|| Shortage { sku: Arc::clone(&line.sku), requested: line.quantity, available })
 }

@@ -176,6 +176,19 @@ pub(crate) fn load(at: Address, stored: Option<(Sequence, &[u8])>) -> Result<Box
     })
 }
 
+/// What a blank entity says to a message, where a glance shows that it refuses: nobody has to host it for that.
+pub(crate) fn refused_at_once(message: &Message, cx: &Context<'_>) -> Option<Rejection> {
+    let Message::Order(command) = message else { return None };
+    order::Order::sold_out(command, cx).map(Rejection::from)
+}
+
+/// Counts a refusal that no event counts, for the operators.
+pub(crate) fn count_refusal(rejection: &Rejection, figures: &Figures) {
+    if let Rejection::Order(order::Rejection::OutOfStock { .. }) = rejection {
+        figures.orders.refused.increment(1);
+    }
+}
+
 struct Parked<A> {
     ask: A,
     asker: Asker,
@@ -274,10 +287,7 @@ impl<E: Hostable> Live<E> {
         let Some(asker) = asker else { return };
         match answer {
             Answer::Reject(rejection) => {
-                if let Rejection::Order(order::Rejection::OutOfStock { .. }) = rejection {
-                    // Known to be sold out: no event counts it.
-                    node.figures.orders.refused.increment(1);
-                }
+                count_refusal(&rejection, &node.figures);
                 node.committer.release(needs, asker, Verdict::No(rejection));
             }
             Answer::Settle(ask) => self.settle(Parked { ask, asker, replay: false }, needs, cx, node),

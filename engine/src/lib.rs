@@ -124,7 +124,7 @@ impl Engine {
         let mut asked = self.begin(to, by, message)?;
         match timeout(patience, &mut asked).await {
             Ok(answer) => answer,
-            Err(_) => Err(asked.too_late()),
+            Err(_) => Err(self.too_late(&asked)),
         }
     }
 
@@ -167,7 +167,13 @@ impl Engine {
             tracing::error!(entity = ?to, trace_id = trace.field(), "a command could not be delivered");
             node.figures.panics.increment(1);
         }
-        Ok(Asked::new(number, answer, Arc::clone(&node.admitted)))
+        Ok(Asked::new(number, answer))
+    }
+
+    /// What to tell who will not wait any longer for a command of this engine. The command goes on.
+    #[must_use]
+    pub fn too_late(&self, asked: &Asked) -> AskError {
+        if self.node.admitted.has_joined(asked.number()) { AskError::InFlight } else { AskError::TimedOut }
     }
 
     /// The time, as decisions are given it: it never goes back.

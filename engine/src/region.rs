@@ -13,13 +13,13 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef, MessagingErr};
-use relampago_actors::{Address, Kind, Message, Millis, Party, Sequence};
+use relampago_actors::{Address, Kind, Message, Millis, Party, Rejection, Sequence};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::api::Trace;
-use crate::hosting::{Hosted, Packed};
+use crate::hosting::{self, Hosted, Packed};
 use crate::node::Node;
-use crate::reply::Asker;
+use crate::reply::{Asker, Verdict};
 use crate::shell::{self, ShellMessage};
 
 pub(crate) use table::Gate;
@@ -153,10 +153,18 @@ impl Region {
     fn activate(&self, envelope: Box<Envelope>, node: &Node) -> Option<Box<Envelope>> {
         let at = envelope.to;
         let mut unsent = Some(envelope);
+        let mut refused = None;
         self.live.activate(at, || {
             let first = unsent.take()?;
-            let actor = self.shell(node)?;
             let origin = self.origin(at);
+            let first = match refuse_at_once(first, &origin, node) {
+                Ok(refusal) => {
+                    refused = Some(refusal);
+                    return None;
+                }
+                Err(first) => first,
+            };
+            let actor = self.shell(node)?;
             let uncovered = match &origin {
                 Origin::Resting(resting) => resting.uncovered,
                 Origin::Store => 0,
@@ -181,6 +189,10 @@ impl Region {
             node.figures.activated(at.kind);
             Some(Slot { mailbox: actor, gate })
         });
+        if let Some(Refused { asker, rejection, needs }) = refused {
+            hosting::count_refusal(&rejection, &node.figures);
+            node.committer.release(needs, asker, Verdict::No(rejection));
+        }
         unsent
     }
 
@@ -376,6 +388,33 @@ impl Region {
     pub(crate) fn forget(&self) {
         self.live.slots.clear();
     }
+}
+
+/// A refusal that nobody had to be hosted for.
+struct Refused {
+    asker: Asker,
+    rejection: Rejection,
+    /// What has to be durable before it leaves.
+    needs: Sequence,
+}
+
+/// Refuses a client's command to an entity that never was, if that is seen at a glance; else gives it back. Called
+/// under the lock of the entity's table entry, so that it does not come to be meanwhile.
+fn refuse_at_once(mut first: Box<Envelope>, origin: &Origin, node: &Node) -> Result<Refused, Box<Envelope>> {
+    let (Origin::Store, Input::Message(message)) = (origin, &first.input) else { return Err(first) };
+    let cx = node.context().by(first.by);
+    let Some(rejection) = hosting::refused_at_once(message, &cx) else { return Err(first) };
+    if node.store.holds(&first.to.key()) {
+        return Err(first);
+    }
+    let needs = cx.seen().max(first.depends);
+    let Some(asker) = first.asker.take() else { return Err(first) };
+    tracing::debug!(
+        kind = first.to.kind.name(),
+        trace_id = first.trace.field(),
+        "a message was refused at a glance"
+    );
+    Ok(Refused { asker, rejection, needs })
 }
 
 #[cfg(test)]

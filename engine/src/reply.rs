@@ -78,25 +78,23 @@ type Sent = (Result<Answered, AskError>, Duration);
 pub struct Asked {
     number: u64,
     answer: oneshot::Receiver<Sent>,
-    admitted: Arc<Admitted>,
     waited: Duration,
 }
 
 impl Asked {
-    pub(crate) fn new(number: u64, answer: oneshot::Receiver<Sent>, admitted: Arc<Admitted>) -> Self {
-        Self { number, answer, admitted, waited: Duration::ZERO }
+    pub(crate) fn new(number: u64, answer: oneshot::Receiver<Sent>) -> Self {
+        Self { number, answer, waited: Duration::ZERO }
+    }
+
+    /// Tells this command from the others.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// For how long the answer, once it is here, waited for the disk; measured only while `debug` is logged.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
-    }
-
-    /// What to tell who will not wait any longer. The command goes on.
-    #[must_use]
-    pub fn too_late(self) -> AskError {
-        if self.admitted.has_joined(self.number) { AskError::InFlight } else { AskError::TimedOut }
     }
 }
 

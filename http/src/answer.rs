@@ -26,6 +26,30 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 /// What answers with labels depend on.
 pub(crate) const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
 
+/// The value of a header that says yes.
+pub(crate) const TRUE: HeaderValue = HeaderValue::from_static("true");
+
+/// Where the headers of an answer are put, each once.
+pub(crate) trait Head {
+    /// Puts one.
+    fn put(&mut self, name: HeaderName, value: HeaderValue);
+
+    /// Puts one of something that is written in visible ASCII, which all our positions, tags and paths are.
+    fn show(&mut self, name: HeaderName, value: impl Display);
+}
+
+impl Head for HeaderMap {
+    fn put(&mut self, name: HeaderName, value: HeaderValue) {
+        self.insert(name, value);
+    }
+
+    fn show(&mut self, name: HeaderName, value: impl Display) {
+        if let Ok(value) = HeaderValue::from_bytes(Text::of(value).as_bytes()) {
+            self.insert(name, value);
+        }
+    }
+}
+
 /// What an answer about an entity reflects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp {
@@ -105,10 +129,11 @@ pub(crate) fn page(
 ) -> Result<Response, Problem> {
     let mut response = json(StatusCode::OK, body)?;
     let headers = response.headers_mut();
-    insert(headers, VIEW_POSITION, header_value(position));
-    let link = next.map(|path| format_args!("<{path}>; rel=\"next\"").to_string());
-    insert(headers, LINK, link.and_then(header_value));
-    headers.insert(VARY, BY_LANGUAGE);
+    headers.show(VIEW_POSITION, position);
+    if let Some(path) = next {
+        headers.show(LINK, format_args!("<{path}>; rel=\"next\""));
+    }
+    headers.put(VARY, BY_LANGUAGE);
     Ok(response)
 }
 
@@ -132,26 +157,18 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Result<Response
 
 /// Says where the thing that was made is.
 pub(crate) fn located(mut response: Response, path: impl Display) -> Response {
-    insert(response.headers_mut(), LOCATION, header_value(path));
+    response.headers_mut().show(LOCATION, path);
     response
 }
 
-fn describe(headers: &mut HeaderMap, stamp: Stamp, etag: Option<ETag>) {
-    insert(headers, COMMIT, header_value(stamp.commit));
-    insert(headers, ETAG, etag.and_then(header_value));
+/// The headers of an answer about an entity.
+pub(crate) fn describe(head: &mut impl Head, stamp: Stamp, etag: Option<ETag>) {
+    head.show(COMMIT, stamp.commit);
+    if let Some(etag) = etag {
+        head.show(ETAG, etag);
+    }
     if stamp.replayed {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+        head.put(REPLAYED, TRUE);
     }
-    headers.insert(VARY, BY_LANGUAGE);
-}
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
-    if let Some(value) = value {
-        headers.insert(name, value);
-    }
-}
-
-/// A header value of something that is written in visible ASCII, which all our positions, tags and paths are.
-pub(crate) fn header_value(value: impl Display) -> Option<HeaderValue> {
-    HeaderValue::from_bytes(Text::of(value).as_bytes()).ok()
+    head.put(VARY, BY_LANGUAGE);
 }

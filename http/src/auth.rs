@@ -229,10 +229,11 @@ impl Auth {
             (None, None) => return Some(Caller::Guest),
             (Some(token), None) => self.known_token(&Fingerprint::of(bearer(token)?), engine.now())?,
             (None, Some(key)) => {
-                let (fingerprint, now) = (Fingerprint::of(key), engine.now());
+                let fingerprint = Fingerprint::of(key);
                 if fingerprint.digest() == self.bootstrap {
                     return Some(Caller::bootstrap());
                 }
+                let now = engine.now();
                 let known = self.known_key(&fingerprint, now)?;
                 note_use(&known, now, engine, self.patience);
                 known

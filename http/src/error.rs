@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::header::{
     CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use relampago_actors::cart::PriceChange;
 use relampago_actors::line::Shortage;
@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 
 pub(crate) use kind::Kind;
 
-use crate::answer::{BY_LANGUAGE, COMMIT, REPLAYED, header_value};
+use crate::answer::{BY_LANGUAGE, COMMIT, Head, REPLAYED, TRUE};
 use crate::etag::ETag;
 use crate::json::{IdText, Money, Payment};
 use crate::trace::TraceId;
@@ -172,50 +172,65 @@ impl Problem {
         &self.0.errors
     }
 
-    /// The body of the answer.
-    pub(crate) fn document(&self, trace: TraceId) -> Vec<u8> {
+    /// Writes the body of the answer.
+    pub(crate) fn write(&self, trace: TraceId, into: &mut Vec<u8>) {
         // Writing to memory fails only where a `Serialize` does, and none of ours does.
-        serde_json::to_vec(&Document { content: &self.0, trace }).unwrap_or_default()
+        let _written = serde_json::to_writer(into, &Document { content: &self.0, trace: self.trace(trace) });
+    }
+
+    /// The trace that the answer names.
+    fn trace(&self, trace: TraceId) -> TraceId {
+        match &self.0.extra {
+            Extra::Payment(view, _) => TraceId::of_entity(view.id),
+            _ => trace,
+        }
+    }
+
+    /// Puts the headers that are its own.
+    pub(crate) fn head(&self, into: &mut impl Head) {
+        let Content { kind, commit, retry_after_s, replayed, ref extra, .. } = *self.0;
+        into.put(CONTENT_TYPE, PROBLEM_JSON);
+        if kind.status == StatusCode::UNAUTHORIZED {
+            let bad_token = kind == Kind::INVALID_TOKEN;
+            into.put(WWW_AUTHENTICATE, if bad_token { INVALID_TOKEN } else { CHALLENGE });
+        }
+        if let Some(seconds) = retry_after_s {
+            into.show(RETRY_AFTER, seconds);
+        }
+        if kind == Kind::BAD_REQUEST {
+            // What is not well-formed may end elsewhere for whoever stands in between.
+            into.put(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(commit) = commit {
+            into.show(COMMIT, commit);
+        }
+        if replayed {
+            into.put(REPLAYED, TRUE);
+        }
+        if let Extra::Payment(view, locale) = extra {
+            into.show(ETAG, ETag::in_language(view.version, *locale));
+            into.show(LOCATION, format_args!("/api/v1/payments/{}", view.id));
+            into.put(VARY, BY_LANGUAGE);
+        }
+    }
+
+    /// Tells the log of what is ours to see to.
+    pub(crate) fn tell(&self, trace: TraceId) {
+        let Content { kind, told, detail, .. } = &*self.0;
+        if kind.status.is_server_error() && !told {
+            let trace = self.trace(trace);
+            tracing::warn!(code = kind.code, trace_id = %trace, detail = %detail, "request failed");
+        }
     }
 
     /// The answer to send.
     pub(crate) fn into_response(self, trace: TraceId) -> Response {
-        self.into_whole(trace).map(Body::from)
-    }
-
-    /// The answer to send, its body in one piece.
-    pub(crate) fn into_whole(self, trace: TraceId) -> Response<Vec<u8>> {
-        let Content { kind, commit, retry_after_s, replayed, told, .. } = *self.0;
-        let trace = match &self.0.extra {
-            Extra::Payment(view, _) => TraceId::of_entity(view.id),
-            _ => trace,
-        };
-        if kind.status.is_server_error() && !told {
-            tracing::warn!(code = kind.code, trace_id = %trace, detail = %self.0.detail, "request failed");
-        }
-        let mut response = Response::new(self.document(trace));
-        *response.status_mut() = kind.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
-        if kind.status == StatusCode::UNAUTHORIZED {
-            let bad_token = kind == Kind::INVALID_TOKEN;
-            headers.insert(WWW_AUTHENTICATE, if bad_token { INVALID_TOKEN } else { CHALLENGE });
-        }
-        let mut insert = |name: HeaderName, value: Option<HeaderValue>| {
-            if let Some(value) = value {
-                headers.insert(name, value);
-            }
-        };
-        insert(RETRY_AFTER, retry_after_s.map(HeaderValue::from));
-        // What is not well-formed may end elsewhere for whoever stands in between.
-        insert(CONNECTION, (kind == Kind::BAD_REQUEST).then(|| HeaderValue::from_static("close")));
-        insert(COMMIT, commit.and_then(header_value));
-        insert(REPLAYED, replayed.then(|| HeaderValue::from_static("true")));
-        if let Extra::Payment(view, locale) = &self.0.extra {
-            insert(ETAG, header_value(ETag::in_language(view.version, *locale)));
-            insert(LOCATION, header_value(format_args!("/api/v1/payments/{}", view.id)));
-            insert(VARY, Some(BY_LANGUAGE));
-        }
+        self.tell(trace);
+        let mut body = Vec::new();
+        self.write(trace, &mut body);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status();
+        self.head(response.headers_mut());
         response
     }
 }

@@ -390,7 +390,7 @@ impl Taken {
                 tale.has_waited(asked.waited());
                 answer
             }
-            Err(_) => Err(asked.too_late()),
+            Err(_) => Err(self.app.engine.too_late(&asked)),
         }
     }
 

@@ -146,15 +146,7 @@ impl Short {
         out.clear();
         let tail = writing::Tail { request_id: request_id.as_deref(), is_last };
         let created = answer.and_then(|answered| writing::created(out, body, id, &answered, locale, &tail));
-        let status = match created {
-            Ok(status) => status,
-            Err(problem) => {
-                out.clear();
-                let response = problem.into_whole(trace.unwrap_or_else(TraceId::fresh));
-                writing::whole(out, &response, &tail);
-                response.status()
-            }
-        };
+        let status = created.unwrap_or_else(|problem| writing::refused(out, body, &problem, trace, &tail));
         let took = began.elapsed();
         self.metrics.record(status, took);
         if let Some(trace) = trace {
@@ -306,7 +298,7 @@ impl<'a> Lane<'a> {
         });
         let answer = answer.await;
         taken.waited = asked.waited();
-        if is_late { Some(Err(asked.too_late())) } else { answer }
+        if is_late { Some(Err(self.short.app.engine.too_late(&asked))) } else { answer }
     }
 
     /// Whether the client has hung up, as far as can be seen without reading on. As a rule nothing is there, and this

@@ -201,7 +201,8 @@ fn bare_refusal(head: &[u8]) -> Option<Kind> {
 
 /// A whole answer; the connection ends with it.
 fn last_answer(kind: Kind, detail: &'static str) -> Vec<u8> {
-    let body = Problem::new(kind, detail).document(TraceId::fresh());
+    let mut body = Vec::new();
+    Problem::new(kind, detail).write(TraceId::fresh(), &mut body);
     let request_id = fresh_request_id();
     let head = format!(
         "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n{REQUEST_ID}: {}\r\n\

@@ -139,8 +139,13 @@ pub(crate) fn is_request_id(value: &[u8]) -> bool {
 
 /// A request id of our own.
 pub(crate) fn fresh_request_id() -> HeaderValue {
+    request_id_of(TraceId::fresh())
+}
+
+/// A number, as a request id is written.
+pub(crate) fn request_id_of(fresh: TraceId) -> HeaderValue {
     let mut text = Uuid::encode_buffer();
-    let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+    let text = Uuid::from_u128(fresh.0).hyphenated().encode_lower(&mut text);
     // Hex digits and dashes are always a header value.
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }

@@ -303,6 +303,10 @@ impl SnapshotStore for MemoryStore {
         Err(StorageError::OlderThanCut { path: PathBuf::from("memory/snapshots"), first, cut })
     }
 
+    fn holds(&self, key: &EntityKey) -> bool {
+        self.state.lock().records.contains_key(key)
+    }
+
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {
         let state = self.state.lock();
         Ok(state.records.get(key).map(|found| Snapshot { covers: found.covers, state: found.state.clone() }))

@@ -89,6 +89,9 @@ pub trait SnapshotStore: Send + Sync {
     /// The changes of the keys that were noted last; 0 if none were.
     fn keys_noted(&self) -> u64;
 
+    /// Whether there is a snapshot of an entity. Asks the index in memory alone.
+    fn holds(&self, key: &EntityKey) -> bool;
+
     /// The newest snapshot of one entity.
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError>;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{
-    Ask, Buyer, Event, Lines, Move, Opened, Order, Phase, RESERVE_WINDOW_MS, Rejection, Source, Status,
-    Stock, View,
+    Ask, Buyer, Command, Event, Lines, Move, Opened, Order, Phase, RESERVE_WINDOW_MS, Rejection, Source,
+    Status, Stock, View,
 };
 use crate::address::{self, Address, Effect, Message, Reply};
 use crate::cart;
@@ -48,14 +48,14 @@ impl Order {
             Source::Cart { cart, attempt, lines, currency } => (Some(cart), attempt, lines, currency),
             Source::Items(wanted) => match line::resolve_all(&wanted, cx) {
                 Err(error) => return Decision::reject(Rejection::Items(error)),
-                Ok((lines, currency)) => {
+                Ok(resolved) => {
                     // Known to be sold out: say so without asking the stock's owner. A cart has looked
                     // itself, before it recorded that it checks out.
-                    let items = line::shortages(&lines, cx);
+                    let items = resolved.shortages(cx);
                     if !items.is_empty() {
                         return Decision::reject(Rejection::OutOfStock { items });
                     }
-                    (None, self.attempt + 1, lines, currency)
+                    (None, self.attempt + 1, resolved.lines, resolved.currency)
                 }
             },
         };
@@ -64,6 +64,18 @@ impl Order {
         let opened = Arc::new(Opened { attempt, tag, cart, buyer, currency, lines, total, valid_until });
         let effects: Vec<Effect> = reservations(self, &opened, Lines::first(opened.lines.len())).collect();
         Decision::record(Event::Opened(opened)).owing(effects).answer(Answer::Settle(Ask::Placed(tag)))
+    }
+
+    /// What an order that was never opened says to this, if a glance at the catalogue shows that something is sold
+    /// out: exactly what [`Entity::decide`](crate::Entity::decide) says of a blank one. `None` tells nothing.
+    #[must_use]
+    pub fn sold_out(command: &Command, cx: &Context<'_>) -> Option<Rejection> {
+        let Command::Place { source: Source::Items(wanted), .. } = command else { return None };
+        let items = match line::resolve_short(wanted, cx)? {
+            Ok(resolved) => resolved.shortages(cx),
+            Err(error) => return Some(Rejection::Items(error)),
+        };
+        (!items.is_empty()).then_some(Rejection::OutOfStock { items })
     }
 
     pub(super) fn reserved(&self, attempt: u32, line: u8, stock: Stock, cx: &Context<'_>) -> Decision<Self> {

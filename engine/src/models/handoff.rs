@@ -119,7 +119,7 @@ impl Stage {
         let permit = self.admitted.enter(ADMITTED).unwrap();
         let number = permit.number();
         let (asker, answer) = Asker::new(permit);
-        (asker, Asked::new(number, answer, Arc::clone(&self.admitted)))
+        (asker, Asked::new(number, answer))
     }
 
     /// Submits events of eight bytes; the last one's sequence.

@@ -1,12 +1,15 @@
 //! Nothing leaves before its cause is durable, and "sold out" is said to the right ones.
 
 use relampago_actors::cart::Command;
-use relampago_actors::{Rejection, order};
+use relampago_actors::line::Shortage;
+use relampago_actors::{Address, Id, Rejection, order};
 
 use super::asking::{
     adjust, ask, cart, check_out, fill_cart, held_back, order, pay, place, product, status, stock, units,
     until,
 };
+use crate::injection::{At, Happening, let_fall};
+use crate::snapshotter;
 use crate::start::twin::Twin;
 use crate::{AskError, OrderQuery, ProductQuery};
 
@@ -151,4 +154,41 @@ async fn sold_out_is_not_said_to_a_buyer_nor_after_a_restock() {
         ask(&engine, adjust("A", 1)).await.unwrap();
     }
     assert_eq!(units(&engine, "A").await, (1, 50, 0));
+}
+
+/// Nobody is made live for it; who bought before is told of the order, wherever that is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purchase_that_was_never_made_is_refused_without_an_actor() {
+    const BOUGHT: u128 = 0x5017;
+    const WANTED: u128 = 0x5018;
+    let twin = Twin::new(&[]);
+    let engine = twin.start().await;
+    ask(&engine, product(1, "A", 1)).await.unwrap();
+    let bought = ask(&engine, place(BOUGHT, &["A"])).await.unwrap();
+    let_fall(At::Activating, Address::order(Id(WANTED)), Happening::PanicAlways);
+
+    let again = async |engine: &Engine, place_of_it: &str| {
+        for _ in 0..2 {
+            let again = ask(engine, place(BOUGHT, &["A"])).await.unwrap();
+            assert_eq!((&again.reply, again.replayed), (&bought.reply, true), "{place_of_it}");
+        }
+        match ask(engine, place(WANTED, &["A"])).await {
+            Err(AskError::Rejected { rejection, commit }) => {
+                let items = vec![Shortage { sku: "A".into(), requested: 1, available: 0 }];
+                assert_eq!(rejection, order::Rejection::OutOfStock { items }.into(), "{place_of_it}");
+                assert!(commit.sequence >= bought.commit.sequence, "{place_of_it}");
+            }
+            other => panic!("{place_of_it}: {other:?}"),
+        }
+    };
+    again(&engine, "at rest").await;
+    let crashed = twin.crash();
+    snapshotter::store_resting(&engine.node).unwrap();
+    assert_eq!(engine.node.region.resting_count(), 0);
+    again(&engine, "stored").await;
+    engine.drain().await.unwrap();
+
+    let engine = crashed.start().await;
+    again(&engine, "after a crash").await;
+    engine.drain().await.unwrap();
 }

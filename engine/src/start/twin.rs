@@ -234,6 +234,10 @@ impl SnapshotStore for TwinStore {
         self.inner.check_cut(first)
     }
 
+    fn holds(&self, key: &EntityKey) -> bool {
+        self.inner.holds(key)
+    }
+
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {
         self.inner.get(key)
     }

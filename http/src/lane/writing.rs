@@ -5,19 +5,19 @@ use std::fmt::Display;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, LOCATION, VARY};
-use axum::http::{HeaderName, Response, StatusCode};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, LOCATION};
+use axum::http::{HeaderName, StatusCode};
 use httpdate::HttpDate;
 use relampago_actors::Id;
 use relampago_config::Locale;
 use relampago_engine::Answered;
 
-use crate::answer::{self, BY_LANGUAGE, COMMIT, JSON, REPLAYED, Stamp};
+use crate::answer::{self, Head, JSON, Stamp};
 use crate::error::Problem;
 use crate::etag::ETag;
 use crate::json::Order;
 use crate::routes::orders;
-use crate::trace::{REQUEST_ID, fresh_request_id};
+use crate::trace::{REQUEST_ID, TraceId, request_id_of};
 
 /// What every answer ends its head with.
 pub(super) struct Tail<'a> {
@@ -42,27 +42,33 @@ pub(super) fn created(
     let view = orders::order(&answered.reply)?;
     body.clear();
     answer::write(body, &Order::new(view, locale))?;
-    let Stamp { commit, replayed } = Stamp::from(answered);
     begin(out, StatusCode::CREATED);
-    header(out, &CONTENT_TYPE, JSON.as_bytes());
-    shown(out, &COMMIT, commit);
-    shown(out, &ETAG, ETag::in_language(view.version, locale));
-    if replayed {
-        header(out, &REPLAYED, b"true");
-    }
-    header(out, &VARY, BY_LANGUAGE.as_bytes());
-    shown(out, &LOCATION, format_args!("{}/{id}", crate::routes::checkout::PLACE.template));
-    end(out, tail, body);
+    let head = &mut Lines(out);
+    head.put(CONTENT_TYPE, JSON);
+    answer::describe(head, Stamp::from(answered), Some(ETag::in_language(view.version, locale)));
+    head.show(LOCATION, format_args!("{}/{id}", crate::routes::checkout::PLACE.template));
+    end(out, tail, TraceId::fresh, body);
     Ok(StatusCode::CREATED)
 }
 
-/// Writes an answer that is whole.
-pub(super) fn whole(out: &mut Vec<u8>, response: &Response<Vec<u8>>, tail: &Tail<'_>) {
-    begin(out, response.status());
-    for (name, value) in response.headers() {
-        header(out, name, value.as_bytes());
-    }
-    end(out, tail, response.body());
+/// Writes why a purchase was not made; `body` is where its body is put together.
+pub(super) fn refused(
+    out: &mut Vec<u8>,
+    body: &mut Vec<u8>,
+    problem: &Problem,
+    trace: Option<TraceId>,
+    tail: &Tail<'_>,
+) -> StatusCode {
+    let fresh = TraceId::fresh();
+    let trace = trace.unwrap_or(fresh);
+    problem.tell(trace);
+    body.clear();
+    problem.write(trace, body);
+    out.clear();
+    begin(out, problem.status());
+    problem.head(&mut Lines(out));
+    end(out, tail, || fresh, body);
+    problem.status()
 }
 
 fn begin(out: &mut Vec<u8>, status: StatusCode) {
@@ -73,31 +79,43 @@ fn begin(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn end(out: &mut Vec<u8>, tail: &Tail<'_>, body: &[u8]) {
+/// `fresh` gives the number of a request that came without.
+fn end(out: &mut Vec<u8>, tail: &Tail<'_>, fresh: impl FnOnce() -> TraceId, body: &[u8]) {
+    let mut head = Lines(out);
     match tail.request_id {
-        Some(given) => header(out, &REQUEST_ID, given),
-        None => header(out, &REQUEST_ID, fresh_request_id().as_bytes()),
+        Some(given) => head.line(&REQUEST_ID, given),
+        None => head.put(REQUEST_ID, request_id_of(fresh())),
     }
-    shown(out, &CONTENT_LENGTH, body.len());
+    head.show(CONTENT_LENGTH, body.len());
     if tail.is_last {
-        header(out, &CONNECTION, b"close");
+        head.line(&CONNECTION, b"close");
     }
-    header(out, &DATE, &date(now()));
+    head.line(&DATE, &date(now()));
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
 }
 
-fn header(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+/// Headers as the lines that are sent.
+struct Lines<'a>(&'a mut Vec<u8>);
+
+impl Lines<'_> {
+    fn line(&mut self, name: &HeaderName, value: &[u8]) {
+        for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+            self.0.extend_from_slice(part);
+        }
+    }
 }
 
-fn shown(out: &mut Vec<u8>, name: &HeaderName, value: impl Display) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    // Writing to memory does not fail.
-    let _written = write!(out, ": {value}\r\n");
+impl Head for Lines<'_> {
+    fn put(&mut self, name: HeaderName, value: HeaderValue) {
+        self.line(&name, value.as_bytes());
+    }
+
+    fn show(&mut self, name: HeaderName, value: impl Display) {
+        self.0.extend_from_slice(name.as_str().as_bytes());
+        // Writing to memory does not fail.
+        let _written = write!(self.0, ": {value}\r\n");
+    }
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -131,13 +149,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::error::Kind;
-    use crate::trace::TraceId;
 
     #[test]
     fn an_answer_is_written_with_all_its_headers() {
-        let problem = Problem::overloaded().into_whole(TraceId::fresh());
-        let mut out = Vec::new();
-        whole(&mut out, &problem, &Tail { request_id: Some(b"mine"), is_last: true });
+        let (mut out, mut scratch) = (b"HTTP/1.1 201 Cre".to_vec(), b"what was".to_vec());
+        let tail = Tail { request_id: Some(b"mine"), is_last: true };
+        let status = refused(&mut out, &mut scratch, &Problem::overloaded(), None, &tail);
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let text = String::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let mut lines = head.split("\r\n");

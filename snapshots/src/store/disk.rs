@@ -314,6 +314,10 @@ impl SnapshotStore for DiskStore {
         self.writer.lock().keys
     }
 
+    fn holds(&self, key: &EntityKey) -> bool {
+        self.usage.read().get(key).is_some()
+    }
+
     fn get(&self, key: &EntityKey) -> Result<Option<Snapshot>, StorageError> {
         loop {
             let (location, parts) = {
