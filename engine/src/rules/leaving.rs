@@ -11,7 +11,7 @@ use super::asking::{
 use crate::injection::{At, Happening, let_fall};
 use crate::snapshotter;
 use crate::start::twin::Twin;
-use crate::{AskError, OrderQuery, ProductQuery};
+use crate::{AskError, Engine, OrderQuery, ProductQuery};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answer_leaves_before_its_cause_is_durable() {
