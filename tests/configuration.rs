@@ -135,7 +135,7 @@ fn what_is_shown_has_its_origin_and_can_be_used() {
         "dir = \"somewhere\"  # from --data".to_owned(),
         format!("locale = \"es\"  # in {}", file.display()),
         "currency = \"CLP\"  # from RELAMPAGO_SHOP__CURRENCY".to_owned(),
-        "max_in_flight = 4096".to_owned(),
+        "max_in_flight = 16384".to_owned(),
         "profile = \"development\"".to_owned(),
     ] {
         assert!(shown.stdout.lines().any(|shown| shown == line), "{line}\nis missing in\n{}", shown.stdout);

@@ -11,14 +11,20 @@ use relampago_snapshots::{SnapshotRecord, StorageError};
 use crate::node::Node;
 use crate::region::Resting;
 
-/// States stored with one wait for the disk.
+/// States stored with one wait for the disk; fewer of large ones, of which so many bytes are enough.
 const STATES_A_PUT: usize = 16_384;
+const BYTES_A_PUT: usize = 4 << 20;
 
 /// The journal is cut once so many events can go: cutting costs a write to the archive.
 const EVENTS_A_CUT: u64 = 50_000;
 
 /// Resting states are stored early once there are so many: what may wait in memory is bounded.
 const RESTING_AT_MOST: usize = 250_000;
+
+/// For so many times as long as a put took nothing is put, while the debt is below its bound: it is not urgent, and
+/// paid at one go it takes half a core for seconds, which every request waits for. At the most so long.
+const RESTS: u32 = 3;
+const LONGEST_REST: Duration = Duration::from_millis(500);
 
 /// How often the debt is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -66,7 +72,7 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
         paid = Instant::now();
         let began = node.clock.now();
         let noted = node.store.note_keys(node.keys.changes());
-        let stored = noted.and_then(|()| store_resting(node)).and_then(|()| cut(node, EVENTS_A_CUT));
+        let stored = noted.and_then(|()| pay(node, stop)).and_then(|()| cut(node, EVENTS_A_CUT));
         if let Err(error) = stored {
             tracing::error!(%error, "snapshots failed: the node stops");
             return node.failure.set(format!("snapshots failed: {error}"));
@@ -75,22 +81,55 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
     }
 }
 
+/// Stores every state whose events are durable, with rests in between that end when the node stops.
+fn pay(node: &Node, stop: &Receiver<()>) -> Result<(), StorageError> {
+    store(node, |took| {
+        let rest = (took * RESTS).min(LONGEST_REST);
+        node.region.resting_count() >= RESTING_AT_MOST
+            || stop.recv_timeout(rest) == Err(RecvTimeoutError::Timeout)
+    })
+}
+
 /// Stores every state whose events are durable.
 pub(crate) fn store_resting(node: &Node) -> Result<(), StorageError> {
+    store(node, |_| true)
+}
+
+/// Stores states whose events are durable; `goes_on` is told after every put how long it took.
+fn store(node: &Node, mut goes_on: impl FnMut(Duration) -> bool) -> Result<(), StorageError> {
     let durable = node.committer.durable();
     let mut resting = node.region.resting();
     resting.retain(|(_, resting)| resting.packed.covers <= durable);
-    for part in resting.chunks(STATES_A_PUT) {
+    let any = !resting.is_empty();
+    while !resting.is_empty() {
+        let began = Instant::now();
+        // From the end: what is stored is let go of at once.
+        let part = resting.split_off(resting.len() - last_lot(&resting));
         node.store.put(part.iter().map(record).collect())?;
-        for (at, resting) in part {
+        for (at, resting) in &part {
             node.region.stored(*at, resting.packed.covers);
+        }
+        drop(part);
+        if !resting.is_empty() && !goes_on(began.elapsed()) {
+            return Ok(());
         }
     }
     // Under load there are others by now, which need the room.
-    if !resting.is_empty() && node.region.resting_count() == 0 {
+    if any && node.region.resting_count() == 0 {
         node.region.shrink_resting();
     }
     Ok(())
+}
+
+/// How many of the last states, one at least, are stored together.
+fn last_lot(resting: &[(Address, Resting)]) -> usize {
+    let mut bytes = 0;
+    let lot = resting.iter().rev().take(STATES_A_PUT).take_while(|(_, resting)| {
+        let fits = bytes < BYTES_A_PUT;
+        bytes += resting.packed.state().len();
+        fits
+    });
+    lot.count()
 }
 
 fn record((at, resting): &(Address, Resting)) -> SnapshotRecord {

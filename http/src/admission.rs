@@ -6,17 +6,21 @@
 
 mod places;
 pub(crate) mod pressure;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::available_parallelism;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::error::Problem;
 use crate::metrics::{FrontMetrics, Refusal};
 
 use places::Places;
 pub(crate) use places::{Counts, Place};
+use turns::Turns;
 
 /// Bodies that may be arriving for each request that may be worked on.
 const ARRIVING_PER_IN_FLIGHT: usize = 4;
@@ -30,6 +34,8 @@ pub(crate) struct Admission {
     ceiling: usize,
     /// Requests that found no place.
     turned_away: AtomicU64,
+    /// When they are told.
+    turns: Turns,
     draining: AtomicBool,
     drained: Notify,
     metrics: FrontMetrics,
@@ -43,6 +49,7 @@ impl Admission {
             arriving: Arc::new(Places::new(most.saturating_mul(ARRIVING_PER_IN_FLIGHT))),
             ceiling: most,
             turned_away: AtomicU64::new(0),
+            turns: Turns::new(cores(), Instant::now().into()),
             draining: AtomicBool::new(false),
             drained: Notify::new(),
             metrics: FrontMetrics::new(),
@@ -89,6 +96,11 @@ impl Admission {
         self.in_flight.done();
     }
 
+    /// When who was refused now is told; `None` if that is at once.
+    pub(crate) fn turn(&self) -> Option<Instant> {
+        if self.is_draining() { None } else { self.turns.take(Instant::now().into()).map(Into::into) }
+    }
+
     /// Counts a refusal.
     pub(crate) fn refuse(&self, why: Refusal) {
         self.metrics.refuse(why);
@@ -118,6 +130,10 @@ impl Admission {
             Problem::no_place()
         })
     }
+}
+
+fn cores() -> u32 {
+    available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use relampago_actors::money::Currency;
 use relampago_config::{Locale, Settings};
 use relampago_engine::Engine;
+use tokio::time::timeout_at;
 use tower::ServiceExt;
 
 use crate::access::bootstrap::AdminKey;
@@ -429,7 +430,12 @@ impl<H: Handle> Handler<(), Arc<App>> for Endpoint<H> {
             if let Some(tale) = &tale {
                 parts.extensions.insert(Arc::clone(tale));
             }
-            let handled = self.handle(app, parts, body).await;
+            let handled = self.handle(Arc::clone(&app), parts, body).await;
+            if handled.as_ref().is_err_and(Problem::is_no_place)
+                && let Some(turn) = app.admission.turn()
+            {
+                let _is_draining = timeout_at(turn, app.admission.draining()).await;
+            }
             let response =
                 handled.unwrap_or_else(|problem| problem.into_response(trace.unwrap_or_else(TraceId::fresh)));
             let took = began.elapsed();

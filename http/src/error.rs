@@ -251,6 +251,11 @@ impl From<AskError> for Problem {
 }
 
 impl Problem {
+    /// Whether it says that there was no place.
+    pub(crate) fn is_no_place(&self) -> bool {
+        self.0.told
+    }
+
     /// There is no place; told in the log together with others like it, see `admission::pressure`.
     pub(crate) fn no_place() -> Self {
         let mut problem = Self::overloaded();

@@ -212,7 +212,10 @@ impl<'a> Lane<'a> {
             Next::Left(left) => return ControlFlow::Break(left),
         };
         let answer = match begun {
-            Err(problem) => Err(problem),
+            Err(problem) => {
+                self.wait_for_turn(&problem).await;
+                Err(problem)
+            }
             Ok((asked, place)) => {
                 let answer = self.wait_for(asked, &mut taken).await;
                 drop(place);
@@ -279,6 +282,15 @@ impl<'a> Lane<'a> {
                 self.ahead = bytes[length..].to_vec();
                 Next::Request(begun, taken)
             }
+        }
+    }
+
+    /// Who found no place is told when it is their turn, see [`Admission::turn`](crate::admission::Admission::turn).
+    async fn wait_for_turn(&mut self, problem: &Problem) {
+        if problem.is_no_place()
+            && let Some(turn) = self.short.app.admission.turn()
+        {
+            poll_fn(|cx| self.pace.poll_end(cx, turn)).await;
         }
     }
 

@@ -284,8 +284,10 @@ proptest! {
     ) {
         let mut shelf = shelf();
         shelf.note_stock(Address::inventory("shirt"), stock, 7);
-        let named = |sku| ["shirt", "shoe", "no such"].get(sku).map(|sku| ProductRef::Sku((*sku).into()));
-        let product = |sku| named(sku).unwrap_or_else(|| ProductRef::Id(id("product", sku - 3)));
+        let product = |named: usize| match ["shirt", "shoe", "no such"].get(named) {
+            Some(sku) => ProductRef::Sku((*sku).into()),
+            None => ProductRef::Id(id("product", named - 3)),
+        };
         let wanted = items.iter().map(|(sku, units)| Wanted { product: product(*sku), quantity: *units }).collect();
         let place = order::Command::Place {
             source: Source::Items(wanted),
