@@ -50,7 +50,7 @@ fn the_defaults_are_the_documented_ones() {
     let settings = load(None, &[]).unwrap();
     assert_eq!(settings.server.addr.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.server.body_limit_bytes, 1_048_576);
-    assert_eq!(settings.server.max_in_flight, 4096);
+    assert_eq!(settings.server.max_in_flight, 16_384);
     assert_eq!(settings.data.dir, PathBuf::from("./data"));
     assert_eq!(settings.journal.segment_bytes, 33_554_432);
     assert_eq!(settings.journal.archive_retention_bytes, None);
@@ -325,7 +325,7 @@ fn a_configuration_shows_where_its_values_come_from() {
     let origin = format!("in {}", file.path().display());
     for line in [
         "addr = \"[::1]:3\"  # from --addr".to_owned(),
-        "max_in_flight = 4096".to_owned(),
+        "max_in_flight = 16384".to_owned(),
         format!("currency = \"EUR\"  # {origin}"),
         "locale = \"es\"  # from RELAMPAGO_SHOP__LOCALE".to_owned(),
         format!("bootstrap_api_key_file = \"{}\"  # {origin}", key.path().display()),
