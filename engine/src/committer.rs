@@ -134,11 +134,19 @@ impl Committer {
     }
 
     /// Lets an answer go as soon as the journal is durable up to what it depends on.
-    pub(crate) fn release(&self, needs: Sequence, mut asker: Asker, verdict: Verdict) {
+    pub(crate) fn release(&self, needs: Sequence, asker: Asker, verdict: Verdict) {
         let durable = self.durable();
         if needs <= durable {
             // The state that answers holds all of its entity's events up to here.
             return self.send(durable, asker, verdict);
+        }
+        self.release_as_of(needs, asker, verdict);
+    }
+
+    /// The same for an answer that nobody's state gives: it says how things stood at `needs`.
+    pub(crate) fn release_as_of(&self, needs: Sequence, mut asker: Asker, verdict: Verdict) {
+        if needs <= self.durable() {
+            return self.send(needs, asker, verdict);
         }
         let mut queue = self.queue.lock();
         // The batch may have become durable between the look above and the lock.

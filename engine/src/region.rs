@@ -6,6 +6,7 @@
 
 pub(crate) mod table;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -152,18 +153,17 @@ impl Region {
     /// no entity can be hosted any more the message is dropped, which tells its asker.
     fn activate(&self, envelope: Box<Envelope>, node: &Node) -> Option<Box<Envelope>> {
         let at = envelope.to;
+        let glance = Glance::at(&envelope, node);
         let mut unsent = Some(envelope);
         let mut refused = None;
         self.live.activate(at, || {
-            let first = unsent.take()?;
+            let mut first = unsent.take()?;
             let origin = self.origin(at);
-            let first = match refuse_at_once(first, &origin, node) {
-                Ok(refusal) => {
-                    refused = Some(refusal);
-                    return None;
-                }
-                Err(first) => first,
-            };
+            // Under the lock: it does not come to be meanwhile, and what is not there now was not there at the glance.
+            if glance.is_some() && matches!(origin, Origin::Store) && !node.store.holds(&at.key()) {
+                refused = first.asker.take();
+                return None;
+            }
             let actor = self.shell(node)?;
             let uncovered = match &origin {
                 Origin::Resting(resting) => resting.uncovered,
@@ -189,9 +189,8 @@ impl Region {
             node.figures.activated(at.kind);
             Some(Slot { mailbox: actor, gate })
         });
-        if let Some(Refused { asker, rejection, needs }) = refused {
-            hosting::count_refusal(&rejection, &node.figures);
-            node.committer.release(needs, asker, Verdict::No(rejection));
+        if let (Some(asker), Some(glance)) = (refused, glance) {
+            glance.refuse(at, asker, node);
         }
         unsent
     }
@@ -324,7 +323,15 @@ impl Region {
 
     /// A state is in the snapshot store now: it need not rest, if it is still the newest.
     pub(crate) fn stored(&self, at: Address, covers: Sequence) {
-        self.resting.remove_if(&at, |_, resting| resting.packed.covers <= covers);
+        if let Entry::Occupied(mut resting) = self.resting.entry(at) {
+            if resting.get().packed.covers <= covers {
+                resting.remove();
+            } else {
+                // What is newer lacks less now: else one that rests again and again would hold the journal for ever.
+                let newer = resting.get_mut();
+                newer.uncovered = newer.uncovered.max(covers + 1);
+            }
+        }
     }
 
     /// The lowest sequence that a live, resting or broken entity may need from the journal.
@@ -390,31 +397,31 @@ impl Region {
     }
 }
 
-/// A refusal that nobody had to be hosted for.
-struct Refused {
-    asker: Asker,
+/// A client's command was seen to be refused by an entity that never was: then nobody has to be hosted for it.
+struct Glance {
     rejection: Rejection,
-    /// What has to be durable before it leaves.
-    needs: Sequence,
+    /// What it reflects, which has to be durable before it leaves.
+    position: Sequence,
+    trace: Trace,
 }
 
-/// Refuses a client's command to an entity that never was, if that is seen at a glance; else gives it back. Called
-/// under the lock of the entity's table entry, so that it does not come to be meanwhile.
-fn refuse_at_once(mut first: Box<Envelope>, origin: &Origin, node: &Node) -> Result<Refused, Box<Envelope>> {
-    let (Origin::Store, Input::Message(message)) = (origin, &first.input) else { return Err(first) };
-    let cx = node.context().by(first.by);
-    let Some(rejection) = hosting::refused_at_once(message, &cx) else { return Err(first) };
-    if node.store.holds(&first.to.key()) {
-        return Err(first);
+impl Glance {
+    fn at(envelope: &Envelope, node: &Node) -> Option<Self> {
+        let (Input::Message(message), Some(_)) = (&envelope.input, &envelope.asker) else { return None };
+        let durable = node.committer.durable();
+        let cx = node.context().by(envelope.by);
+        // Whoever panics here does so again in its own actor, where that is seen to.
+        let refused = catch_unwind(AssertUnwindSafe(|| hosting::refused_at_once(message, &cx)));
+        let rejection = refused.ok()??;
+        let position = durable.max(cx.seen()).max(envelope.depends);
+        Some(Self { rejection, position, trace: envelope.trace })
     }
-    let needs = cx.seen().max(first.depends);
-    let Some(asker) = first.asker.take() else { return Err(first) };
-    tracing::debug!(
-        kind = first.to.kind.name(),
-        trace_id = first.trace.field(),
-        "a message was refused at a glance"
-    );
-    Ok(Refused { asker, rejection, needs })
+
+    fn refuse(self, at: Address, asker: Asker, node: &Node) {
+        tracing::debug!(kind = at.kind.name(), trace_id = self.trace.field(), "refused at a glance");
+        hosting::count_refusal(&self.rejection, &node.figures);
+        node.committer.release_as_of(self.position, asker, Verdict::No(self.rejection));
+    }
 }
 
 #[cfg(test)]

@@ -72,7 +72,8 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
         paid = Instant::now();
         let began = node.clock.now();
         let noted = node.store.note_keys(node.keys.changes());
-        let stored = noted.and_then(|()| pay(node, stop)).and_then(|()| cut(node, EVENTS_A_CUT));
+        let paid = noted.and_then(|()| pay(node, stop));
+        let stored = paid.and_then(|all| if all { cut(node, EVENTS_A_CUT) } else { Ok(()) });
         if let Err(error) = stored {
             tracing::error!(%error, "snapshots failed: the node stops");
             return node.failure.set(format!("snapshots failed: {error}"));
@@ -81,22 +82,24 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
     }
 }
 
-/// Stores every state whose events are durable, with rests in between that end when the node stops.
-fn pay(node: &Node, stop: &Receiver<()>) -> Result<(), StorageError> {
+/// Stores every state whose events are durable, with rests in between. Whether it got through: not if the node stops, or
+/// the journal has failed meanwhile.
+fn pay(node: &Node, stop: &Receiver<()>) -> Result<bool, StorageError> {
     store(node, |took| {
         let rest = (took * RESTS).min(LONGEST_REST);
-        node.region.resting_count() >= RESTING_AT_MOST
-            || stop.recv_timeout(rest) == Err(RecvTimeoutError::Timeout)
+        let may_rest = node.region.resting_count() < RESTING_AT_MOST;
+        let stops = may_rest && stop.recv_timeout(rest) != Err(RecvTimeoutError::Timeout);
+        !stops && node.journal.check().is_ok()
     })
 }
 
 /// Stores every state whose events are durable.
 pub(crate) fn store_resting(node: &Node) -> Result<(), StorageError> {
-    store(node, |_| true)
+    store(node, |_| true).map(drop)
 }
 
-/// Stores states whose events are durable; `goes_on` is told after every put how long it took.
-fn store(node: &Node, mut goes_on: impl FnMut(Duration) -> bool) -> Result<(), StorageError> {
+/// Stores states whose events are durable; `goes_on` is told after every put how long it took. Whether that was all.
+fn store(node: &Node, mut goes_on: impl FnMut(Duration) -> bool) -> Result<bool, StorageError> {
     let durable = node.committer.durable();
     let mut resting = node.region.resting();
     resting.retain(|(_, resting)| resting.packed.covers <= durable);
@@ -111,14 +114,14 @@ fn store(node: &Node, mut goes_on: impl FnMut(Duration) -> bool) -> Result<(), S
         }
         drop(part);
         if !resting.is_empty() && !goes_on(began.elapsed()) {
-            return Ok(());
+            return Ok(false);
         }
     }
     // Under load there are others by now, which need the room.
     if any && node.region.resting_count() == 0 {
         node.region.shrink_resting();
     }
-    Ok(())
+    Ok(true)
 }
 
 /// How many of the last states, one at least, are stored together.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::available_parallelism;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -132,8 +133,10 @@ impl Admission {
     }
 }
 
-fn cores() -> u32 {
-    available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
+/// Cores that requests are worked on with.
+fn cores() -> usize {
+    let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+    available_parallelism().map_or(workers, |cores| workers.min(cores.get()))
 }
 
 #[cfg(test)]

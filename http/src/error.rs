@@ -239,7 +239,7 @@ impl From<AskError> for Problem {
     fn from(error: AskError) -> Self {
         match error {
             AskError::Rejected { rejection, commit } => Self::from(rejection).at(commit),
-            AskError::Overloaded { retry_after } => Self::overloaded().retry_after(retry_after),
+            AskError::Overloaded { retry_after } => Self::no_place().retry_after(retry_after),
             AskError::OutcomeUnknown | AskError::TimedOut => Self::outcome_unknown(),
             AskError::InFlight => {
                 Self::new(Kind::KEY_IN_FLIGHT, "The first request under this key still runs. Ask again.")

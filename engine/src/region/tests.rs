@@ -170,8 +170,10 @@ async fn what_is_newer_than_what_was_stored_goes_on_resting() {
     let older = change(&engine).await;
     change(&engine).await;
     rest(&engine.node).await;
+    assert!(region.resting_at(at).is_some_and(|resting| resting.uncovered <= older));
     region.stored(at, older);
-    assert!(region.resting_at(at).is_some());
+    // What it lacks now is what came after.
+    assert_eq!(region.resting_at(at).map(|resting| resting.uncovered), Some(older + 1));
     region.stored(at, older + 1);
     assert!(region.resting_at(at).is_none());
 }

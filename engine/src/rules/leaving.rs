@@ -183,12 +183,10 @@ async fn a_purchase_that_was_never_made_is_refused_without_an_actor() {
     };
     again(&engine, "at rest").await;
     let crashed = twin.crash();
+    let engine = crashed.start().await;
+    again(&engine, "after a crash").await;
     snapshotter::store_resting(&engine.node).unwrap();
     assert_eq!(engine.node.region.resting_count(), 0);
     again(&engine, "stored").await;
-    engine.drain().await.unwrap();
-
-    let engine = crashed.start().await;
-    again(&engine, "after a crash").await;
     engine.drain().await.unwrap();
 }

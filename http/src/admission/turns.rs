@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const A_SECOND: u32 = 10_000;
 /// So many leave at once after a pause, as time in which they would have had turns.
 const AT_ONCE: Duration = Duration::from_millis(50);
-/// Nobody waits longer, however many there are.
+/// Nobody waits longer: where more than 5,000 a core do, more leave.
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// Turns, evenly apart.
@@ -23,9 +23,9 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) fn new(cores: u32, now: Instant) -> Self {
-        let apart = Duration::from_secs(1) / (A_SECOND * cores.max(1));
-        Self { began: now, apart: nanos(apart), next: AtomicU64::new(0) }
+    pub(super) fn new(cores: usize, now: Instant) -> Self {
+        let apart = nanos(Duration::from_secs(1) / A_SECOND) / cores.max(1) as u64;
+        Self { began: now, apart: apart.max(1), next: AtomicU64::new(0) }
     }
 
     /// When who is refused now is told; `None` if that is at once.
