@@ -21,10 +21,12 @@ const EVENTS_A_CUT: u64 = 50_000;
 /// Resting states are stored early once there are so many: what may wait in memory is bounded.
 const RESTING_AT_MOST: usize = 250_000;
 
-/// For so many times as long as a put took nothing is put, while the debt is below its bound: it is not urgent, and
-/// paid at one go it takes half a core for seconds, which every request waits for. At the most so long.
+/// For so many times as long as a put took nothing is put, while the node is busy and the debt below its bound: it is not
+/// urgent, and paid at one go it takes half a core for seconds, which every request waits for. At the most so long.
 const RESTS: u32 = 3;
 const LONGEST_REST: Duration = Duration::from_millis(500);
+/// The node is busy if so many events a second have come since the last put.
+const BUSY: u128 = 10_000;
 
 /// How often the debt is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -85,9 +87,14 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
 /// Stores every state whose events are durable, with rests in between. Whether it got through: not if the node stops, or
 /// the journal has failed meanwhile.
 fn pay(node: &Node, stop: &Receiver<()>) -> Result<bool, StorageError> {
+    let look = || (Instant::now(), node.committer.durable());
+    let mut last = look();
     store(node, |took| {
+        let ((then, before), (now, after)) = (last, look());
+        last = (now, after);
+        let busy = u128::from(after - before) * 1_000_000 >= (now - then).as_micros() * BUSY;
         let rest = (took * RESTS).min(LONGEST_REST);
-        let may_rest = node.region.resting_count() < RESTING_AT_MOST;
+        let may_rest = busy && node.region.resting_count() < RESTING_AT_MOST;
         let stops = may_rest && stop.recv_timeout(rest) != Err(RecvTimeoutError::Timeout);
         !stops && node.journal.check().is_ok()
     })
