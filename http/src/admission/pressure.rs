@@ -34,8 +34,8 @@ const MEMORY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(25);
 /// So many may always be worked on, unless the settings allow less; at least this part of what they allow, so that
 /// those who wait for a password or a provider cannot hold every place.
-const FEWEST: usize = 256;
-const PART: usize = 64;
+const FEWEST: usize = 128;
+const PART: usize = 128;
 /// A journal that takes so long is what is waited for, however busy the cores are.
 const SLOW_DISK: Duration = Duration::from_millis(250);
 /// From one look to the next the limit goes down to this part of it at the least, and up to this and a few.
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn some_are_always_let_in_but_never_more_than_is_set() {
-        assert_eq!(limit(&mut Pressure::new(16_384), LONG, 0, 16_000, false), 256);
+        assert_eq!(limit(&mut Pressure::new(16_384), LONG, 0, 16_000, false), FEWEST);
         assert_eq!(limit(&mut Pressure::new(4_096), LONG, 0, 4_000, false), FEWEST);
         assert_eq!(limit(&mut Pressure::new(100), LONG, 0, 4_000, false), 100);
         assert_eq!(limit(&mut Pressure::new(8), LONG, 0, 4_000, false), 8);
