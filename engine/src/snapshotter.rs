@@ -74,8 +74,8 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
         paid = Instant::now();
         let began = node.clock.now();
         let noted = node.store.note_keys(node.keys.changes());
-        let paid = noted.and_then(|()| pay(node, stop));
-        let stored = paid.and_then(|all| if all { cut(node, EVENTS_A_CUT) } else { Ok(()) });
+        let stored = noted.and_then(|()| pay(node, stop));
+        let stored = stored.and_then(|all| if all { cut(node, EVENTS_A_CUT) } else { Ok(()) });
         if let Err(error) = stored {
             tracing::error!(%error, "snapshots failed: the node stops");
             return node.failure.set(format!("snapshots failed: {error}"));
