@@ -4,8 +4,9 @@
 //! and keeps what either says of the same units. It wakes no entity, takes nothing of a checkout's way (the last
 //! half second of the journal is read from memory, where it waits for the store behind the log) and does a bounded
 //! amount of work a look: little while the node is busy, so that it may fall behind, and more when it is not; from the
-//! archive, where the journal may have been cut meanwhile, only then, and a whole file at a time. Its
-//! priority is a normal one all the same, since it holds the journal's locks for moments that others would wait for.
+//! archive, where the journal may have been cut meanwhile, only then, and a whole file at a time. A look that
+//! took long all the same (a piece of the journal is read from the store at one go) is followed by a long rest. Its
+//! priority is a normal one, since it holds the journal's locks for moments that others would wait for.
 
 mod ledger;
 
@@ -21,18 +22,19 @@ use relampago_snapshots::codec::CodecError;
 pub(crate) use ledger::{Faults, Ledger};
 
 use crate::hosting::{self, Hostable};
+use crate::leisure::Leisure;
 use crate::node::Node;
 use crate::record;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 100 });
 
-/// The node is busy if so many events came since the last look.
-const BUSY: u64 = 1_000;
-
 /// Work at one look while the node is busy, and while it is not.
 const WORK_BUSY: Duration = Duration::from_millis(2);
 const WORK_CALM: Duration = Duration::from_millis(40);
+
+/// While the node is busy, so many times as long as a look took passes until the next.
+const RESTS_BUSY: u32 = 20;
 
 /// Events between two looks at the time.
 const EVENTS_A_GLANCE: u64 = 64;
@@ -93,14 +95,15 @@ impl Crosscheck {
 /// The thread: until `stop` is closed, or the journal cannot be read.
 pub(crate) fn run(node: &Arc<Node>, mut ledger: Ledger, from: Sequence, stop: &Receiver<()>) {
     let mut position = from;
-    let mut last = from;
+    let mut leisure = Leisure::begin();
     node.crosscheck.publish(&ledger, position);
-    while stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-        let now = node.journal.last();
-        let work = if now - last >= BUSY { WORK_BUSY } else { WORK_CALM };
-        last = now;
+    let mut rest = LOOK;
+    while stop.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
+        let began = Instant::now();
+        let busy = leisure.is_busy();
+        let work = if busy { WORK_BUSY } else { WORK_CALM };
         // What lies in the archive is read a file at a time, whatever is wanted of it: not while there is other work.
-        if work == WORK_CALM || position + 1 >= node.journal.first() {
+        if !busy || position + 1 >= node.journal.first() {
             match read(node, &mut ledger, position, work) {
                 Ok(reached) => position = reached,
                 Err(error) => return give_up(node, error.as_ref(), stop),
@@ -108,6 +111,7 @@ pub(crate) fn run(node: &Arc<Node>, mut ledger: Ledger, from: Sequence, stop: &R
         }
         ledger.compare(SKUS_A_LOOK, |inventory| node.catalogue.sells(inventory));
         node.crosscheck.publish(&ledger, position);
+        rest = if busy { LOOK.max(began.elapsed() * RESTS_BUSY) } else { LOOK };
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `quarantine` | commands that made their entity's code fail, and are not tried again at once |
 //! | `sweeper`, `deadlines` | what happens by the clock |
 //! | `snapshotter`, `recovery` | memory to disk, and back |
+//! | `leisure` | whether there is other work, for what is not urgent |
 //! | `views` | read models |
 //! | `fuzzing` | for fuzzing alone: the readers of stored records |
 //! | `injection` | for tests alone: panics on order |
@@ -38,6 +39,7 @@ mod hosting;
 #[cfg(any(test, feature = "injection"))]
 mod injection;
 mod inspect;
+mod leisure;
 mod letters;
 #[cfg(test)]
 mod models;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use relampago_actors::{Address, Millis, Sequence};
 use relampago_snapshots::{SnapshotRecord, StorageError};
 
+use crate::leisure::Leisure;
 use crate::node::Node;
 use crate::region::Resting;
 
@@ -21,12 +22,11 @@ const EVENTS_A_CUT: u64 = 50_000;
 /// Resting states are stored early once there are so many: what may wait in memory is bounded.
 const RESTING_AT_MOST: usize = 250_000;
 
-/// For so many times as long as a put took nothing is put, while the node is busy and the debt below its bound: it is not
-/// urgent, and paid at one go it takes half a core for seconds, which every request waits for. At the most so long.
+/// For so many times as long as a put or a file of the archive took nothing more is done, while the node is busy and the
+/// debt below its bound: it is not urgent, and paid at one go it takes half a core for seconds, which every request waits
+/// for. At the most so long.
 const RESTS: u32 = 3;
 const LONGEST_REST: Duration = Duration::from_millis(500);
-/// The node is busy if so many events a second have come since the last put.
-const BUSY: u128 = 10_000;
 
 /// How often the debt is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -73,10 +73,7 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
         }
         paid = Instant::now();
         let began = node.clock.now();
-        let noted = node.store.note_keys(node.keys.changes());
-        let stored = noted.and_then(|()| pay(node, stop));
-        let stored = stored.and_then(|all| if all { cut(node, EVENTS_A_CUT) } else { Ok(()) });
-        if let Err(error) = stored {
+        if let Err(error) = pay(node, stop) {
             tracing::error!(%error, "snapshots failed: the node stops");
             return node.failure.set(format!("snapshots failed: {error}"));
         }
@@ -84,20 +81,18 @@ pub(crate) fn run(node: &Arc<Node>, stop: &Receiver<()>) {
     }
 }
 
-/// Stores every state whose events are durable, with rests in between. Whether it got through: not if the node stops, or
-/// the journal has failed meanwhile.
-fn pay(node: &Node, stop: &Receiver<()>) -> Result<bool, StorageError> {
-    let look = || (Instant::now(), node.committer.durable());
-    let mut last = look();
-    store(node, |took| {
-        let ((then, before), (now, after)) = (last, look());
-        last = (now, after);
-        let busy = u128::from(after - before) * 1_000_000 >= (now - then).as_micros() * BUSY;
+/// Stores what waits and cuts the journal, with rests in between; the rest is left if the node stops, or the journal has
+/// failed meanwhile.
+fn pay(node: &Node, stop: &Receiver<()>) -> Result<(), StorageError> {
+    let mut leisure = Leisure::begin();
+    let mut goes_on = |took: Duration| {
+        let may_rest = leisure.is_busy() && node.region.resting_count() < RESTING_AT_MOST;
         let rest = (took * RESTS).min(LONGEST_REST);
-        let may_rest = busy && node.region.resting_count() < RESTING_AT_MOST;
         let stops = may_rest && stop.recv_timeout(rest) != Err(RecvTimeoutError::Timeout);
         !stops && node.journal.check().is_ok()
-    })
+    };
+    node.store.note_keys(node.keys.changes())?;
+    if store(node, &mut goes_on)? { cut(node, EVENTS_A_CUT, &mut goes_on) } else { Ok(()) }
 }
 
 /// Stores every state whose events are durable.
@@ -152,19 +147,39 @@ fn record((at, resting): &(Address, Resting)) -> SnapshotRecord {
     }
 }
 
+/// Cuts all that no entity needs any more, if it is at least `least` events.
+pub(crate) fn cut_all(node: &Node, least: u64) -> Result<(), StorageError> {
+    cut(node, least, |_| true)
+}
+
 /// Cuts what no entity needs any more, if it is at least `least` events; nothing while a backup reads the journal.
-pub(crate) fn cut(node: &Node, least: u64) -> Result<(), StorageError> {
+/// `goes_on` is told after every file of the archive how long it took.
+fn cut(node: &Node, least: u64, mut goes_on: impl FnMut(Duration) -> bool) -> Result<(), StorageError> {
     // The durable end first: an event submitted later cannot lie below it.
     let end = node.committer.durable() + 1;
     #[cfg(test)]
     crate::rules::meanwhile(crate::rules::Between::EndAndEntities);
     let below: Sequence = node.region.uncovered().map_or(end, |uncovered| uncovered.min(end));
     node.debt.covered_below.store(below, Ordering::Relaxed);
-    let Some(_cutting) = node.cutting.try_lock() else { return Ok(()) };
     if below.saturating_sub(node.journal.first()) < least {
         return Ok(());
     }
-    // First: a start must be able to tell that snapshots are older than what was cut.
-    node.store.note_cut(below)?;
-    node.journal.truncate_before(below)
+    let mut noted = false;
+    loop {
+        let began = Instant::now();
+        {
+            let Some(_cutting) = node.cutting.try_lock() else { return Ok(()) };
+            // First: a start must be able to tell that snapshots are older than what was cut.
+            if !noted {
+                node.store.note_cut(below)?;
+                noted = true;
+            }
+            if !node.journal.truncate_some_before(below)? {
+                return Ok(());
+            }
+        }
+        if !goes_on(began.elapsed()) {
+            return Ok(());
+        }
+    }
 }

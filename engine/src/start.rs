@@ -395,7 +395,7 @@ fn close(node: &Node) -> Result<(), StartError> {
     if !node.failure.has_come() {
         node.store.note_keys(node.keys.changes())?;
         snapshotter::store_resting(node)?;
-        snapshotter::cut(node, 1)?;
+        snapshotter::cut_all(node, 1)?;
     }
     node.region.forget();
     node.journal.close()?;

@@ -120,9 +120,15 @@ pub trait Journal: Send + Sync {
     /// from `from` on are gone even from the archive.
     fn replay(&self, from: Sequence, visit: Visit<'_>) -> Result<(), StorageError>;
 
-    /// Moves everything that lies wholly below `sequence` to the archive and frees it. Whole chunks only, and
-    /// the newest chunk always stays.
-    fn truncate_before(&self, sequence: Sequence) -> Result<(), StorageError>;
+    /// Moves the oldest of what lies wholly below `sequence` to the archive, one file of it at the most, and frees it;
+    /// whether something was. Whole chunks only, and the newest chunk always stays.
+    fn truncate_some_before(&self, sequence: Sequence) -> Result<bool, StorageError>;
+
+    /// Moves everything that lies wholly below `sequence`, as [`truncate_some_before`](Self::truncate_some_before) does.
+    fn truncate_before(&self, sequence: Sequence) -> Result<(), StorageError> {
+        while self.truncate_some_before(sequence)? {}
+        Ok(())
+    }
 
     /// Largest record that can be appended, bytes.
     fn max_record_bytes(&self) -> usize;

@@ -164,14 +164,14 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn truncate_before(&self, sequence: Sequence) -> Result<(), StorageError> {
+    fn truncate_some_before(&self, sequence: Sequence) -> Result<bool, StorageError> {
         let mut state = self.shared.state.lock();
-        while state.live.len() > 1 && state.live[0].last() < sequence {
-            if let Some(batch) = state.live.pop_front() {
-                state.archive.push(batch);
-            }
+        if state.live.len() < 2 || state.live[0].last() >= sequence {
+            return Ok(false);
         }
-        Ok(())
+        let oldest = state.live.pop_front();
+        state.archive.extend(oldest);
+        Ok(true)
     }
 
     fn max_record_bytes(&self) -> usize {

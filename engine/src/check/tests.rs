@@ -303,8 +303,8 @@ impl Journal for Gap {
         })
     }
 
-    fn truncate_before(&self, sequence: Sequence) -> Result<(), StorageError> {
-        self.0.truncate_before(sequence)
+    fn truncate_some_before(&self, sequence: Sequence) -> Result<bool, StorageError> {
+        self.0.truncate_some_before(sequence)
     }
 
     fn max_record_bytes(&self) -> usize {

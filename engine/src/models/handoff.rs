@@ -76,8 +76,8 @@ impl Journal for SlowJournal {
         Ok(())
     }
 
-    fn truncate_before(&self, _: Sequence) -> Result<(), StorageError> {
-        Ok(())
+    fn truncate_some_before(&self, _: Sequence) -> Result<bool, StorageError> {
+        Ok(false)
     }
 
     fn max_record_bytes(&self) -> usize {

@@ -49,7 +49,7 @@ async fn change(engine: &Engine) -> Sequence {
 
 /// Cuts whatever may go, and gives the first sequence that is left.
 fn cut(twin: &Twin, engine: &Engine) -> Sequence {
-    snapshotter::cut(&engine.node, 1).unwrap();
+    snapshotter::cut_all(&engine.node, 1).unwrap();
     twin.journal.first()
 }
 

@@ -181,8 +181,8 @@ impl Journal for TwinJournal {
         self.inner.replay(from, visit)
     }
 
-    fn truncate_before(&self, sequence: Sequence) -> Result<(), StorageError> {
-        self.inner.truncate_before(sequence)
+    fn truncate_some_before(&self, sequence: Sequence) -> Result<bool, StorageError> {
+        self.inner.truncate_some_before(sequence)
     }
 
     fn max_record_bytes(&self) -> usize {

@@ -170,16 +170,16 @@ impl DiskJournal {
         Ok(Some(next))
     }
 
-    fn archive_and_remove(&self, sequence: Sequence) -> Result<(), StorageError> {
+    fn archive_and_remove(&self, sequence: Sequence) -> Result<bool, StorageError> {
         let durable = sequence.min(self.shared.fed() + 1);
         let chunks = &self.shared.chunks;
-        let mut removed = false;
-        while let Some(Cut { sequences, records }) = chunks.oldest_below(durable, ARCHIVE_FILE_BYTES)? {
-            self.archive.append(&sequences, &records)?;
-            chunks.remove_through(*sequences.end())?;
-            removed = true;
-        }
-        if removed { chunks.sync() } else { Ok(()) }
+        let Some(Cut { sequences, records }) = chunks.oldest_below(durable, ARCHIVE_FILE_BYTES)? else {
+            return Ok(false);
+        };
+        self.archive.append(&sequences, &records)?;
+        chunks.remove_through(*sequences.end())?;
+        chunks.sync()?;
+        Ok(true)
     }
 }
 
@@ -218,7 +218,7 @@ impl Journal for DiskJournal {
         Ok(())
     }
 
-    fn truncate_before(&self, sequence: Sequence) -> Result<(), StorageError> {
+    fn truncate_some_before(&self, sequence: Sequence) -> Result<bool, StorageError> {
         let _one_at_a_time = self.truncating.lock();
         self.shared.check()?;
         self.archive_and_remove(sequence).map_err(|error| self.shared.poison(error))
