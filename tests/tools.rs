@@ -6,7 +6,7 @@ mod backup;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -41,6 +41,15 @@ fn check_json(dir: &Path) -> Value {
 fn inspect(dir: &Path, kind: &str, id: &str) -> (Option<i32>, Value) {
     let output = run(&["inspect"], dir, &[kind, id]);
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
+}
+
+/// Runs a tool whose reader goes away before it has said anything.
+fn unread(arguments: &[&str], dir: &Path, rest: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.args(arguments).arg(dir).args(rest).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tool = command.spawn().expect("run the tool");
+    drop(tool.stdout.take());
+    tool.wait_with_output().expect("the tool ends")
 }
 
 /// Every file with its size, its time and what it says.
@@ -127,6 +136,10 @@ async fn a_shop_that_was_stopped_or_killed_is_in_order_and_stays_as_it_is() {
         assert_eq!(report["faults"], Value::Array(Vec::new()), "{report:#}");
         let (code, table) = check(shop.data());
         assert_eq!(code, Some(0), "{table}");
+        for (tool, rest) in [("check", &[][..]), ("inspect", &["order", text(&last, "id")])] {
+            let output = unread(&[tool], shop.data(), rest);
+            assert!(output.status.success() && output.stderr.is_empty(), "{tool}: {output:?}");
+        }
         assert!(contents(shop.data()) == before, "the check has changed the folder");
         let beside = fs::read_dir(shop.data().parent().unwrap()).unwrap();
         let left = beside.filter(|entry| entry.as_ref().unwrap().file_name() != "data");

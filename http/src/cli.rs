@@ -6,7 +6,7 @@ mod inspect;
 pub(crate) mod load;
 mod readable;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -124,13 +124,22 @@ fn look_at_settings(look: &Look) -> Result<ExitCode> {
     for warning in &configuration.warnings {
         eprintln!("warning: {warning}");
     }
-    let mut out = std::io::stdout().lock();
-    let written = match look {
-        Look::Check(_) => writeln!(out, "configuration is acceptable"),
-        Look::Show(_) => write!(out, "{configuration}"),
-    };
-    written.and_then(|()| out.flush()).context("cannot write to standard output")?;
+    match look {
+        Look::Check(_) => print("configuration is acceptable\n"),
+        Look::Show(_) => print(&configuration.to_string()),
+    }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to standard output. A reader who has seen enough is no failure.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn print_refusal(error: &ConfigError) {

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::print;
+
 const STREAM: &str = "data";
 const MANIFEST: &str = "manifest.json";
 const RING: &str = "keys.json";
@@ -120,7 +122,7 @@ pub(super) fn take(options: &Backup) -> Result<ExitCode> {
     };
     write_private(&to.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)?;
     sync_folder(to)?;
-    say(&format!("backed up to event {} ({bytes} bytes)", manifest.position))?;
+    print(&format!("backed up to event {} ({bytes} bytes)\n", manifest.position))?;
     if !manifest.key_ring {
         eprintln!("relampago: the key ring is not in it; without the ring, personal data cannot be read");
     }
@@ -152,7 +154,7 @@ pub(super) fn put_back(options: &Restore) -> Result<ExitCode> {
         write_private(&data.join(RING), &content)?;
         sync_folder(data)?;
     }
-    say(&format!("restored up to event {}", restored.position))?;
+    print(&format!("restored up to event {}\n", restored.position))?;
     if !manifest.key_ring {
         eprintln!("relampago: put the shop's key ring in its place before the shop starts on it");
     }
@@ -161,10 +163,6 @@ pub(super) fn put_back(options: &Restore) -> Result<ExitCode> {
 
 fn is_occupied(dir: &Path) -> bool {
     fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
-}
-
-fn say(line: &str) -> Result<()> {
-    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
 }
 
 /// Receives the stream into a file; its size and checksum.

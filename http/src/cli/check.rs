@@ -1,16 +1,15 @@
 //! `relampago check`: whether a data folder is in order.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use relampago_engine::{CheckReport, check};
 use serde_json::{Value, json};
 
-use super::REFUSED;
+use super::{REFUSED, print};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -38,8 +37,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         }
     };
     let text = if options.json { format!("{:#}\n", as_json(&report)) } else { as_table(&report) };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")?;
+    print(&text)?;
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

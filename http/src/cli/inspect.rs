@@ -1,17 +1,16 @@
 //! `relampago inspect`: one entity of a data folder, with its events.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use relampago_actors::{Address, Id, Kind, Millis, Sequence};
 use relampago_engine::{Shown, inspect};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{REFUSED, readable};
+use super::{REFUSED, print, readable};
 use crate::json::Time;
 
 #[derive(Debug, Args)]
@@ -47,8 +46,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
         Ok(true) => {
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "{:#}", page.into_json(at)).context("cannot write to standard output")?;
+            print(&format!("{:#}\n", page.into_json(at)))?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -1,7 +1,7 @@
 //! `relampago load`: load from a scenario file, and what is made of its reports.
 
 use std::fs;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,6 +23,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use super::print;
 use crate::serve;
 
 /// More threads than any machine has processors.
@@ -177,7 +178,8 @@ impl Out {
 /// Does it.
 pub(super) fn execute(load: &Load) -> Result<ExitCode> {
     match load {
-        Load::Run(arguments) => run_scenario(arguments),
+        Load::Run(arguments) => return run_scenario(arguments),
+        Load::Merge(arguments) => return merge(arguments),
         Load::List => list(),
         Load::Show { name } => show(name),
         Load::Check { file } => {
@@ -185,11 +187,11 @@ pub(super) fn execute(load: &Load) -> Result<ExitCode> {
             print(&format!("{}: {} flows, all right\n", scenario.name, scenario.flows.len()))
         }
         Load::Compare { a, b, json } => compare(&read(a)?, &read(b)?, json.as_deref()),
-        Load::Merge(arguments) => merge(arguments),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn list() -> Result<ExitCode> {
+fn list() -> Result<()> {
     let mut text = String::new();
     for name in shipped::names() {
         let scenario = scenario::load(name, &[])?;
@@ -199,21 +201,10 @@ fn list() -> Result<ExitCode> {
     print(&text)
 }
 
-fn show(name: &str) -> Result<ExitCode> {
+fn show(name: &str) -> Result<()> {
     let known = || shipped::names().collect::<Vec<_>>().join(", ");
     let text = shipped::text(name).with_context(|| format!("no scenario {name}; there are {}", known()))?;
     print(text)
-}
-
-/// Writes to standard output. A reader who has seen enough is no failure.
-fn print(text: &str) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
 }
 
 /// Says something on the way. A reader who has gone away is no reason to stop.
@@ -226,7 +217,7 @@ fn read(path: &Path) -> Result<Summary> {
     Summary::from_json(&text).with_context(|| path.display().to_string())
 }
 
-fn compare(a: &Summary, b: &Summary, json: Option<&Path>) -> Result<ExitCode> {
+fn compare(a: &Summary, b: &Summary, json: Option<&Path>) -> Result<()> {
     // The same two reports are always compared alike.
     let comparison = Comparison::new(a, b, a.run.seed ^ b.run.seed);
     if let Some(path) = json {
@@ -391,7 +382,7 @@ fn hand_out(summary: &Summary, out: &Out) -> Result<ExitCode> {
     // What cannot be written takes nothing from the rest, nor from the verdict.
     let page = || html::page(summary).context("the page");
     let results = [
-        print(&summary.to_string()).map(|_| ()),
+        print(&summary.to_string()),
         out.json.as_deref().map_or(Ok(()), |path| write(path, &summary.to_json())),
         out.html.as_deref().map_or(Ok(()), |path| write(path, &page()?)),
     ];
