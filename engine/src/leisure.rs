@@ -33,11 +33,8 @@ impl Leisure {
 
     /// Whether there was other work since the last look.
     pub(crate) fn is_busy(&mut self) -> bool {
-        let (last, now) = (self.last, Reading::now());
-        self.last = now;
-        let own = now.thread.saturating_sub(last.thread);
-        let others = now.process.saturating_sub(last.process).saturating_sub(own);
-        is_busy(others, now.at - last.at, self.cores)
+        let now = Reading::now();
+        std::mem::replace(&mut self.last, now).is_busy_until(now, self.cores)
     }
 }
 
@@ -49,44 +46,61 @@ impl Reading {
             thread: since_start(clock_gettime(ClockId::ThreadCPUTime)),
         }
     }
+
+    /// What the other threads took of the processors from here to `now`.
+    fn others_until(self, now: Self) -> Duration {
+        let own = now.thread.saturating_sub(self.thread);
+        now.process.saturating_sub(self.process).saturating_sub(own)
+    }
+
+    fn is_busy_until(self, now: Self, cores: u128) -> bool {
+        let passed = now.at - self.at;
+        self.others_until(now).as_nanos() * 100 > passed.as_nanos() * cores * BUSY_PERCENT
+    }
 }
 
 fn since_start(time: Timespec) -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-fn is_busy(others: Duration, passed: Duration, cores: u128) -> bool {
-    others.as_nanos() * 100 > passed.as_nanos() * cores * BUSY_PERCENT
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const BURNT: Duration = Duration::from_millis(10);
+
     #[test]
-    fn more_than_half_of_the_cores_is_busy() {
-        let ms = Duration::from_millis;
-        assert!(!is_busy(ms(50), ms(100), 1));
-        assert!(is_busy(ms(51), ms(100), 1));
-        assert!(!is_busy(ms(51), ms(100), 2));
-        assert!(is_busy(ms(101), ms(100), 2));
-        assert!(!is_busy(ms(0), ms(0), 1), "nothing has passed");
+    fn others_that_take_more_than_half_of_the_cores_make_it_busy() {
+        let last =
+            Reading { at: Instant::now(), process: Duration::from_secs(7), thread: Duration::from_secs(3) };
+        let is_busy = |passed, process, thread, cores| {
+            let ms = Duration::from_millis;
+            let now = Reading {
+                at: last.at + ms(passed),
+                process: last.process + ms(process),
+                thread: last.thread + ms(thread),
+            };
+            last.is_busy_until(now, cores)
+        };
+        assert!(!is_busy(100, 50, 0, 1));
+        assert!(is_busy(100, 51, 0, 1));
+        assert!(!is_busy(100, 100, 0, 2));
+        assert!(is_busy(100, 101, 0, 2));
+        assert!(!is_busy(100, 150, 50, 2), "its own work is no other work");
+        assert!(is_busy(100, 151, 50, 2), "there is other work beside its own");
+        assert!(!is_busy(0, 0, 0, 1), "nothing has passed");
     }
 
     #[test]
-    fn its_own_work_is_no_other_work() {
-        let mut leisure = Leisure { cores: 1, last: Reading::now() };
-        let before = leisure.last;
-        while Reading::now().thread.saturating_sub(before.thread) < Duration::from_millis(5) {
-            std::hint::black_box(0);
-        }
-        // Other tests run in this process: what is asserted holds beside any of them.
-        leisure.is_busy();
-        let own = leisure.last.thread.saturating_sub(before.thread);
-        assert!(own >= Duration::from_millis(5), "{own:?}");
-        assert!(
-            leisure.last.process.saturating_sub(before.process) >= own,
-            "a thread is part of its process"
-        );
+    fn the_work_of_another_thread_is_seen() {
+        let last = Reading::now();
+        let other = std::thread::spawn(|| {
+            let began = Reading::now().thread;
+            while Reading::now().thread.saturating_sub(began) < BURNT {}
+        });
+        assert!(other.join().is_ok());
+        let others = last.others_until(Reading::now());
+        // The two clocks are not read at the same instant.
+        assert!(others >= BURNT / 2, "{others:?}");
     }
 }

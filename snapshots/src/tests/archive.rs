@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::support::{ID, NEVER, copy, expect, fill, flip, open, options, refusal};
+use super::support::{ID, NEVER, batch_of, copy, expect, fill, flip, open, options, refusal};
 use crate::{DiskJournal, Journal, StorageError, archive::Archive};
 
 /// A closed journal of 1,000 events, cut three times; the last is after about 750 events.
@@ -67,6 +67,32 @@ fn retention_deletes_the_oldest_files_and_replay_says_so() {
     };
     expect(&journal, oldest..=1000);
     assert_eq!(journal.stats().oldest_archived, Some(oldest));
+}
+
+/// Whoever cuts may rest between two files: after each, nothing is missing and nothing is kept twice.
+#[test]
+fn a_cut_goes_a_file_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path(), NEVER).0;
+    let bytes = journal.max_record_bytes();
+    let events = (40 << 20) / bytes as u64;
+    for sequence in 1..=events {
+        let mut record = vec![0; bytes];
+        record[..8].copy_from_slice(&sequence.to_le_bytes());
+        journal.append(batch_of(sequence, [record].into_iter())).unwrap();
+    }
+    journal.close().unwrap();
+    drop(journal);
+    let journal = open(dir.path(), NEVER).0;
+    let mut steps = 0;
+    while journal.truncate_some_before(events).unwrap() {
+        steps += 1;
+        assert_eq!(files(dir.path()).len(), steps);
+        assert_eq!(journal.stats().archived_events, journal.first() - 1);
+        expect(&journal, 1..=events);
+    }
+    assert!(steps > 1, "40 MiB are more than a file");
+    assert_eq!(journal.first(), events, "only the newest is left");
 }
 
 /// A crash may leave a file that ends amid the live journal: how many events there are does not tell where they begin.
